@@ -1,0 +1,3 @@
+//! `ferula`: a time-series database, scraper, PromQL engine and rule evaluator in one binary.
+
+fn main() {}

@@ -1,0 +1,210 @@
+//! The one door to files. Everything that reads or writes the data directory takes an [`Fs`], so that tests
+//! can fail any call, lose what wasn't synced, and flip bits.
+
+use std::fmt::Debug;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Deref;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file system. Paths are used as given.
+pub trait Fs: Debug + Send + Sync {
+    /// Creates a file for appending; an existing one is emptied. The name survives a power loss only after
+    /// [`Fs::sync_dir`] of its directory.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+
+    /// Opens an existing file for reading at any place and for appending at its end.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+
+    /// The whole content of a file as bytes that stay valid while the view lives, even if the file is
+    /// removed meanwhile. The file must not be changed while it is viewed.
+    fn view(&self, path: &Path) -> io::Result<ByteView>;
+
+    /// Renames a file or directory; replaces an existing file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory and all in it.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a directory and those above it.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes created, renamed and removed names of the directory survive a power loss.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// What is in a directory, sorted by name.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// Length of a file in bytes.
+    fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// Whether there is a file or directory of this name.
+    fn exists(&self, path: &Path) -> bool;
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The path: that of the directory and the name.
+    pub path: PathBuf,
+    /// The name alone.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// An open file.
+pub trait FsFile: Debug + Send + Sync {
+    /// Appends all bytes. After an error some of them may have been written: [`FsFile::len`] tells.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Reads exactly `into.len()` bytes from an offset.
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Makes the content survive a power loss. After an error the state of the unsynced content is unknown
+    /// for good: asking again may succeed without anything having been written.
+    fn sync_data(&mut self) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeros. Appending goes on at the new end.
+    fn set_len(&mut self, len: u64) -> io::Result<()>;
+
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Bytes of a file, mapped or in memory; clones share them.
+#[derive(Clone, Debug)]
+pub struct ByteView(Arc<Bytes>);
+
+#[derive(Debug)]
+enum Bytes {
+    Mapped(memmap2::Mmap),
+    Owned(Vec<u8>),
+}
+
+impl ByteView {
+    /// A view of bytes in memory.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        ByteView(Arc::new(Bytes::Owned(bytes)))
+    }
+}
+
+impl Deref for ByteView {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &*self.0 {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// The machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealFs;
+
+impl Fs for RealFs {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        file.set_len(0)?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        Ok(Box::new(RealFile(OpenOptions::new().read(true).append(true).open(path)?)))
+    }
+
+    fn view(&self, path: &Path) -> io::Result<ByteView> {
+        let file = fs::File::open(path)?;
+        if file.metadata()?.len() == 0 {
+            return Ok(ByteView::from_vec(Vec::new()));
+        }
+        #[expect(unsafe_code, reason = "mapping a file")]
+        // SAFETY: files that are viewed are immutable by the contract of `view`: block files are written
+        // under another name and renamed, and the data directory is locked against other processes.
+        let map = unsafe { memmap2::Mmap::map(&file)? };
+        Ok(ByteView(Arc::new(Bytes::Mapped(map))))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(DirEntry { path: entry.path(), name, is_dir: entry.file_type()?.is_dir() });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(fs::File);
+
+impl FsFile for RealFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

@@ -1,0 +1,20 @@
+//! Samples kept: the head in memory, its write-ahead log, blocks on disk, and one view of all of them.
+//!
+//! # Vocabulary
+//!
+//! - **head**: the newest samples of all active series, in memory and in head-chunk files.
+//! - **chunk**: a run of samples of one series, compressed. An *open* chunk still grows.
+//! - **block**: an immutable directory with the samples of a time range, in Prometheus's format.
+//! - **postings**: the series that have a label pair, as an ordered list of their ids.
+//! - **tombstone**: an interval of a series that was deleted but is still on disk.
+//! - **checkpoint**: the head as of one position of the log, so that the log before it can go.
+//! - **compaction**: writing blocks from the head, and larger blocks from smaller ones.
+//!
+//! # Invariants
+//!
+//! - Only this crate touches the data directory, and only through [`fs`].
+//! - An acknowledged sample is never lost to a crash of the process, never doubled, never changed.
+//! - Bytes from disk never cause a panic or an allocation that they size unchecked.
+//! - Damage is set aside and named, and never keeps the rest from being served.
+
+pub mod fs;
