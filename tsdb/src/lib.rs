@@ -17,4 +17,11 @@
 //! - Bytes from disk never cause a panic or an allocation that they size unchecked.
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
+pub mod chunk;
+pub mod codec;
 pub mod fs;
+mod head;
+mod head_chunks;
+pub mod postings;
+pub mod select;
+mod wal;
