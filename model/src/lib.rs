@@ -26,5 +26,6 @@ pub mod matcher;
 pub mod metadata;
 pub mod regex;
 pub mod storage;
+pub mod summary;
 pub mod time;
 pub mod value;

@@ -18,4 +18,7 @@
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
 pub mod chunk;
+pub mod codec;
 pub mod fs;
+pub mod postings;
+pub mod select;
