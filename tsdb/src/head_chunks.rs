@@ -31,7 +31,6 @@ use crate::fs::{Fs, FsFile};
 
 const MAGIC: &[u8; 8] = b"FERULAHC";
 const VERSION: u8 = 1;
-const FILE_HEADER_BYTES: u64 = 16;
 const CHUNK_HEADER_BYTES: usize = 9;
 /// A file that is longer is left, and a new one begun: small enough for old ones to go soon.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -110,7 +109,7 @@ pub(crate) struct HeadChunks {
 }
 
 /// A view of the files, for reading chunks while files come and go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeadChunkReader {
     files: BTreeMap<u32, Arc<ChunkFile>>,
 }
@@ -403,7 +402,7 @@ mod tests {
         chunks.sync().unwrap();
         let file = dir.path().join("000001");
         let mut bytes = std::fs::read(&file).unwrap();
-        for at in FILE_HEADER_BYTES as usize..bytes.len() {
+        for at in 16..bytes.len() {
             bytes[at] ^= 4;
             std::fs::write(&file, &bytes).unwrap();
             let error = chunks.reader().read(place, &mut Vec::new()).unwrap_err();

@@ -54,6 +54,7 @@ pub(crate) struct Index {
     by_labels: HashTable<u32>,
     postings: HeadPostings,
     hasher: RandomState,
+    removals: u64,
 }
 
 /// The hash of a label set within one [`Index`].
@@ -81,6 +82,7 @@ impl Index {
             by_labels: HashTable::new(),
             postings: HeadPostings::default(),
             hasher: RandomState::default(),
+            removals: 0,
         }
     }
 
@@ -169,6 +171,7 @@ impl Index {
     /// Removes series. Their ids are given out again; whoever names them by more than the id has to check
     /// the generation.
     pub(crate) fn remove(&mut self, gone: &RoaringBitmap) {
+        self.removals += 1;
         let mut pairs = std::collections::HashSet::new();
         for id in gone {
             pairs.extend(self.pairs(id));
@@ -265,9 +268,9 @@ impl Index {
         )
     }
 
-    /// The value of a label of a series, `""` if it hasn't the label.
-    pub(crate) fn value(&self, id: u32, name: SymbolId) -> &str {
-        self.pairs(id).find(|pair| pair.0 == name).map_or("", |pair| self.symbols.text(pair.1))
+    /// How often series were removed: while it stays the same, an id means the same series.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// Number of series.

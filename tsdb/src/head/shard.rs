@@ -14,6 +14,7 @@ use super::buffers::{Buffers, CHUNK_BYTES_MAX, Place};
 use super::series::{Kind, Record, Sealed, SealedChunks};
 use crate::chunk::{Encoding, xor};
 use crate::head_chunks::HeadChunks;
+use crate::wal::checkpoint::Restored;
 
 /// Number of shards: enough for as many commits at a time as there are cores to run them.
 pub(crate) const SHARDS: usize = 16;
@@ -97,6 +98,23 @@ impl Shard {
         let record = self.record_mut(id);
         record.occupy(record.next_generation());
         record.generation
+    }
+
+    /// Makes a series whose labels are in the log, of a given generation.
+    pub(crate) fn create_as(&mut self, id: u32, generation: u16) {
+        let record = self.record_mut(id);
+        record.occupy(generation);
+        record.set(Record::LOGGED, true);
+    }
+
+    /// Time of the newest sample of a series, before all times if it has none; `None` if there is no series.
+    pub(crate) fn newest(&self, id: u32) -> Option<TimestampMs> {
+        let record = self.record(id);
+        match record.kind {
+            _ if !record.has(Record::LIVE) => None,
+            Kind::None => Some(i64::MIN),
+            _ => Some(record.xor.last_timestamp()),
+        }
     }
 
     /// Removes a series and all its chunks.
@@ -202,6 +220,41 @@ impl Shard {
             self.note_moved(moved);
             self.open -= 1;
         }
+    }
+
+    /// The bytes of the open float chunk, empty if there is none. The header is as of the last
+    /// [`xor::AppendState::finish`].
+    pub(crate) fn open_bytes(&self, record: &Record) -> &[u8] {
+        if record.place.is_none() { &[] } else { &self.buffers.get(record.place)[..record.xor.byte_len()] }
+    }
+
+    /// Makes a series of what an earlier run left of it; returns how many full chunks have lost their file.
+    pub(crate) fn restore(
+        &mut self,
+        id: u32,
+        generation: u16,
+        restored: Restored,
+        chunks: &HeadChunks,
+    ) -> usize {
+        let Restored { record, open, sealed } = restored;
+        let mut missing = 0;
+        let mut list = SealedChunks::NONE;
+        for chunk in sealed {
+            if chunks.adopt(chunk.location) {
+                list = self.sealed.push(list, chunk);
+            } else {
+                missing += 1;
+            }
+        }
+        let mut place = Place::NONE;
+        if !open.is_empty() {
+            place = self.buffers.allocate(id, open.len() + xor::SAMPLE_BYTES_MAX);
+            self.buffers.get_mut(place)[..open.len()].copy_from_slice(&open);
+            self.open += 1;
+        }
+        let flags = record.flags | Record::LIVE | Record::LOGGED;
+        *self.record_mut(id) = Record { generation, flags, place, sealed: list, ..record };
+        missing
     }
 
     /// Number of chunks, open and full.

@@ -81,11 +81,6 @@ impl Symbols {
         id
     }
 
-    /// Uses a symbol once more.
-    pub(crate) fn acquire_id(&mut self, id: SymbolId) {
-        self.symbols[id as usize].uses += 1;
-    }
-
     /// Uses a symbol once less.
     pub(crate) fn release(&mut self, id: SymbolId) {
         let symbol = &mut self.symbols[id as usize];

@@ -63,6 +63,9 @@ pub(crate) fn put(out: &mut Vec<u8>, number: u64, payload: &[u8]) {
     out[start + 24..body].copy_from_slice(&crc.to_be_bytes());
 }
 
+/// What is wrong with a frame that the process was writing when it ended.
+pub(crate) const SHORT: &str = "frame ends early";
+
 /// A frame whose checksum is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
@@ -133,7 +136,6 @@ fn next_frame(bytes: &[u8], from: usize) -> usize {
 }
 
 fn read(bytes: &[u8], offset: usize) -> Result<(Frame<'_>, usize), &'static str> {
-    const SHORT: &str = "frame ends early";
     let mut cursor = Cursor::new(&bytes[offset..]);
     let header = cursor.take(HEADER_BYTES).map_err(|_| SHORT)?;
     if header[..4] != MAGIC {
