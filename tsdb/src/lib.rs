@@ -19,6 +19,7 @@
 
 pub mod chunk;
 pub mod codec;
+mod error;
 pub mod fs;
 pub mod postings;
 pub mod select;
