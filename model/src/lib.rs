@@ -29,5 +29,6 @@ pub mod names;
 pub mod regex;
 pub mod relabel;
 pub mod storage;
+pub mod summary;
 pub mod time;
 pub mod value;
