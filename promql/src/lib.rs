@@ -17,5 +17,8 @@
 //! - It reads no clock to evaluate: the caller says what "now" is.
 //! - The same query over the same data has the same bits for a result with one thread and with many.
 
+pub mod annotations;
 pub mod ast;
+pub mod engine;
+pub mod features;
 pub mod value;
