@@ -49,7 +49,7 @@ impl Config {
     ///
     /// The first thing that is wrong, with its place.
     pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
-        let written: file::File = yaml::read(path)?;
+        let mut written: file::File = yaml::read(path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let mut warnings = Vec::new();
         let mut global = Global::new(path, written.global.clone(), environment, &mut warnings)?;

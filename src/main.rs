@@ -2,13 +2,16 @@
 //!
 //! With flags alone it is the server, as Prometheus is; with a command (`ferula check config …`), or started
 //! under the name `promtool`, it is promtool. Only this crate knows all the others, and only it reads flags.
+#![allow(dead_code, reason = "the server is wired next")]
 
 mod cli;
 mod config;
 mod flags;
 mod logging;
+mod telemetry;
 
 mod version;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -75,9 +75,9 @@ impl Snapshot {
         };
         Snapshot {
             cpu_secs: stat.as_ref().map(|stat| (stat.utime + stat.stime) as f64 / ticks),
-            start_secs: stat.as_ref().and_then(|stat| {
-                Some(procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / ticks)
-            }),
+            start_secs: stat
+                .as_ref()
+                .and_then(|stat| Some(procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / ticks)),
             virtual_bytes: stat.as_ref().map(|stat| stat.vsize as f64),
             resident_bytes: stat.as_ref().map(|stat| stat.rss_bytes().get() as f64),
             anonymous_bytes: status.and_then(|status| Some(status.rssanon? as f64 * 1024.0)),
@@ -113,7 +113,9 @@ const READINGS: [Reading; 16] = [
     gauge("process_start_time_seconds", "When the process began, since the epoch.", |now| now.start_secs),
     gauge("process_resident_memory_bytes", "Resident memory.", |now| now.resident_bytes),
     gauge("process_virtual_memory_bytes", "Virtual memory.", |now| now.virtual_bytes),
-    gauge("process_virtual_memory_max_bytes", "Limit of virtual memory; -1 is none.", |now| now.virtual_max_bytes),
+    gauge("process_virtual_memory_max_bytes", "Limit of virtual memory; -1 is none.", |now| {
+        now.virtual_max_bytes
+    }),
     gauge("process_open_fds", "Open file descriptors.", |now| now.open_fds),
     gauge("process_max_fds", "Limit of open file descriptors.", |now| now.max_fds),
     gauge("go_goroutines", "Tasks that run or wait.", |now| now.tasks),
@@ -220,7 +222,7 @@ mod tests {
         let families = registry.gather();
         let value = |name: &str| {
             let family = families.iter().find(|family| family.name() == name)?;
-            Some(family.get_metric()[0].get_gauge().value())
+            Some(family.get_metric()[0].get_gauge().get_value())
         };
         assert_eq!(value("prometheus_build_info"), Some(1.0));
         assert!(value("process_resident_memory_bytes") > Some(1e5));

@@ -1,4 +1,4 @@
-//! The server.
+//! The server, from its flags to its exit code.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's answers")]
 
@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use model::time::SystemClock;
 
-use super::EXIT_USAGE;
+use super::{EXIT_FAILURE, EXIT_USAGE};
 use crate::flags::{Flags, Stop};
-use crate::logging;
+use crate::{logging, wire};
 
-/// Runs the server until it is told to stop.
-pub(crate) fn run(args: Vec<String>) -> ExitCode {
+/// Runs the server until it is told to end.
+pub(super) fn run(args: Vec<String>) -> ExitCode {
     let flags = match Flags::parse(args) {
         Ok(flags) => flags,
         Err(Stop::Print(text)) => {
@@ -25,7 +25,17 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
         }
     };
     logging::start(flags.log_level, flags.log_json, Arc::new(SystemClock));
-    tracing::info!("started");
-    println!("{flags:?}");
-    ExitCode::SUCCESS
+    for name in &flags.features.unknown {
+        tracing::warn!(option = name, "Unknown option for --enable-feature");
+    }
+    match wire::run(flags) {
+        Ok(()) => {
+            tracing::info!("See you next time!");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(err = format!("{error:#}"), "The server can't run");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
 }

@@ -61,11 +61,16 @@ impl Global {
     ) -> Result<Global, ConfigError> {
         let written = written.unwrap_or_default();
         let labels = checked_labels(file, &written)?;
-        let set = |duration: Option<PromDuration>, default| duration.filter(|d| !d.is_zero()).unwrap_or(default);
+        let set =
+            |duration: Option<PromDuration>, default| duration.filter(|d| !d.is_zero()).unwrap_or(default);
         Ok(Global {
             evaluation_interval: set(written.evaluation_interval, DEFAULT_EVALUATION_INTERVAL),
             rule_query_offset: written.rule_query_offset.unwrap_or_default(),
-            query_log_file: written.query_log_file.as_ref().map(|file| file.value.clone()).unwrap_or_default(),
+            query_log_file: written
+                .query_log_file
+                .as_ref()
+                .map(|file| file.value.clone())
+                .unwrap_or_default(),
             external_labels: external_labels::expand(&labels, environment, warnings),
             scrape: scrape_defaults(file, written)?,
         })
@@ -95,9 +100,8 @@ fn scrape_defaults(file: &Path, written: WrittenGlobal) -> Result<GlobalScrapeDe
     let metric_name_validation_scheme = written.metric_name_validation_scheme.unwrap_or_default();
     check_escaping(file, &written)?;
     if let Some(protocols) = &written.scrape_protocols {
-        scrape::config::check_protocols(&protocols.value).map_err(|error| {
-            ConfigError::at(file, protocols.referenced, "global.scrape_protocols", error)
-        })?;
+        scrape::config::check_protocols(&protocols.value)
+            .map_err(|error| ConfigError::at(file, protocols.referenced, "global.scrape_protocols", error))?;
     }
     Ok(GlobalScrapeDefaults {
         scrape_interval,

@@ -67,13 +67,17 @@ pub(crate) struct StorageConfig {
 /// How long, and how much, is kept. What is zero doesn't limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Retention {
-    #[serde(skip_serializing_if = "PromDuration::is_zero_ref")]
+    #[serde(skip_serializing_if = "is_zero_duration")]
     pub(crate) time: PromDuration,
     #[serde(skip_serializing_if = "ByteSize::is_zero")]
     pub(crate) size: ByteSize,
     /// Of the disk, instead of `size`.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) percentage: f64,
+}
+
+fn is_zero_duration(duration: &PromDuration) -> bool {
+    duration.is_zero()
 }
 
 fn is_zero(percentage: &f64) -> bool {
@@ -94,7 +98,11 @@ impl StorageConfig {
         let window = tsdb.out_of_order_time_window.as_ref();
         Ok(StorageConfig {
             out_of_order_time_window: window.map(|window| window.value).unwrap_or_default(),
-            retention: tsdb.retention.as_ref().map(|retention| Retention::new(file, retention)).transpose()?,
+            retention: tsdb
+                .retention
+                .as_ref()
+                .map(|retention| Retention::new(file, retention))
+                .transpose()?,
             max_exemplars,
         })
     }

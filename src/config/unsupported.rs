@@ -57,7 +57,11 @@ impl Found<'_> {
         }
         let floats = tsdb.chunk_encoding.as_ref().and_then(|encoding| encoding.floats.as_ref());
         if let Some(floats) = floats.filter(|floats| floats.value == "xor2") {
-            self.add(floats.referenced, "storage.tsdb.chunk_encoding.floats", "chunks are encoded as xor only");
+            self.add(
+                floats.referenced,
+                "storage.tsdb.chunk_encoding.floats",
+                "chunks are encoded as xor only",
+            );
         }
     }
 

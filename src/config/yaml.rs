@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::{Deserializer, Track};
+use serde_path_to_error::{Deserializer, Segment, Track};
 use serde_saphyr::{Location, UserMessageFormatter};
 
 /// What is wrong with a configuration file, and where.
@@ -70,11 +70,27 @@ pub(crate) fn parse<T: DeserializeOwned + Default>(file: &Path, text: &str) -> R
         Err(serde_saphyr::Error::Eof { .. }) => Ok(T::default()),
         Err(error) => {
             let what = message(&error);
-            let path = track.path().to_string();
-            let field = if path == "." || path == "?" { String::new() } else { path };
+            let field = field(&track.path());
             Err(ConfigError::at(file, error.location().unwrap_or(Location::UNKNOWN), field, what))
         }
     }
+}
+
+/// A path without the `value` that [`serde_saphyr::Spanned`] puts around what it holds; no field of the
+/// configuration has that name.
+fn field(path: &serde_path_to_error::Path) -> String {
+    let mut field = String::new();
+    for segment in path {
+        match segment {
+            Segment::Map { key } if key == "value" => {}
+            Segment::Map { key } if field.is_empty() => field.push_str(key),
+            Segment::Seq { .. } => field.push_str(&segment.to_string()),
+            Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => {
+                field.push_str(&format!(".{segment}"));
+            }
+        }
+    }
+    field
 }
 
 /// As the reference's parser takes YAML: a key once, YAML 1.1's yes and no for switches.
