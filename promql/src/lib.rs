@@ -21,4 +21,7 @@ pub mod annotations;
 pub mod ast;
 pub mod engine;
 pub mod features;
+pub mod parse;
+pub mod signature;
+mod types;
 pub mod value;
