@@ -72,12 +72,10 @@ impl Expr {
             ExprKind::Call(call) => {
                 signature::find(call.function).map_or(ValueType::Vector, |found| found.return_type)
             }
-            ExprKind::Binary(binary) => {
-                match (binary.lhs.value_type(), binary.rhs.value_type()) {
-                    (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-                    _ => ValueType::Vector,
-                }
-            }
+            ExprKind::Binary(binary) => match (binary.lhs.value_type(), binary.rhs.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
             ExprKind::Unary(unary) => unary.expr.value_type(),
             ExprKind::Paren(inner) => inner.value_type(),
         }

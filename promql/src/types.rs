@@ -80,7 +80,8 @@ fn check_subquery(subquery: &mut Subquery, span: Span) -> Checked {
     match check(&mut subquery.expr)? {
         ValueType::Vector => Ok(ValueType::Matrix),
         other => {
-            let message = format!("subquery is only allowed on instant vector, got {} instead", other.short());
+            let message =
+                format!("subquery is only allowed on instant vector, got {} instead", other.short());
             Err(TypeError::new(span, message))
         }
     }
@@ -232,7 +233,9 @@ fn check_argument_count(function: &Signature, got: usize) -> Result<(), String> 
     let least = listed - 1;
     let most = usize::try_from(function.variadic).ok().map(|more| least + more);
     match most {
-        _ if got < least => Err(format!("expected at least {least} argument(s) in call to {name}, got {got}")),
+        _ if got < least => {
+            Err(format!("expected at least {least} argument(s) in call to {name}, got {got}"))
+        }
         Some(most) if got > most => {
             Err(format!("expected at most {most} argument(s) in call to {name}, got {got}"))
         }

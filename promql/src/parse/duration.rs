@@ -91,9 +91,7 @@ impl Parser<'_> {
                 let span = Span { start: first.span.start, end: close.span.end };
                 Ok(DurationExpr { span, kind: DurationExprKind::Paren(Box::new(inner)) })
             }
-            TokenKind::TimeWord(word) => {
-                self.duration_word(word)
-            }
+            TokenKind::TimeWord(word) => self.duration_word(word),
             _ => self.unexpected(),
         }
     }

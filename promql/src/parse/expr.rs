@@ -1,12 +1,10 @@
 //! Expressions: operands, signs, binary operators, and what may follow an operand.
 
+use super::HEIGHT_MAX;
 use super::grammar::{Failure, Parsed, Parser, Tree};
 use super::number::number_value;
 use super::token::{Keyword, Token, TokenKind};
-use super::HEIGHT_MAX;
-use crate::ast::{
-    Binary, BinaryOp, Cardinality, Expr, ExprKind, NumberLiteral, Span, Unary, VectorMatching,
-};
+use crate::ast::{Binary, BinaryOp, Cardinality, Expr, ExprKind, NumberLiteral, Span, Unary, VectorMatching};
 
 /// How strongly operators bind; what binds more strongly is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +22,8 @@ impl Precedence {
 
     pub(super) fn of(op: BinaryOp) -> Self {
         use BinaryOp::{
-            Add, And, Atan2, Div, Equal, Greater, GreaterEqual, Less, LessEqual, Mod, Mul, NotEqual, Or, Pow, Sub,
-            TrimLower, TrimUpper, Unless,
+            Add, And, Atan2, Div, Equal, Greater, GreaterEqual, Less, LessEqual, Mod, Mul, NotEqual, Or, Pow,
+            Sub, TrimLower, TrimUpper, Unless,
         };
         match op {
             Or => Precedence::Or,
@@ -149,7 +147,9 @@ impl Parser<'_> {
         } else {
             return Ok(());
         }
-        if self.peek()?.kind == TokenKind::LeftParen {
+        let next = self.peek()?.kind;
+        // Without labels the right side follows at once; anything else is taken for bad labels.
+        if !next.begins_expression() && !next.is_fill() || next == TokenKind::LeftParen {
             matching.include = self.grouping_labels()?;
         }
         Ok(())
@@ -237,8 +237,9 @@ impl Parser<'_> {
             TokenKind::Aggregate(op) => {
                 self.advance();
                 match self.peek()?.kind {
-                    TokenKind::LeftParen
-                    | TokenKind::Keyword(Keyword::By | Keyword::Without) => self.aggregate(op, token),
+                    TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without) => {
+                        self.aggregate(op, token)
+                    }
                     _ => self.vector_selector(Some(token)),
                 }
             }
@@ -264,9 +265,9 @@ impl Parser<'_> {
         let text = self.text(&token);
         let value = match token.kind {
             TokenKind::Number => number_value(text),
-            TokenKind::Duration => {
-                model::duration::parse_ms(text).map(|ms| ms as f64 / 1000.0).map_err(|error| error.to_string())
-            }
+            TokenKind::Duration => model::duration::parse_ms(text)
+                .map(|ms| ms as f64 / 1000.0)
+                .map_err(|error| error.to_string()),
             _ => return self.unexpected(),
         };
         self.advance();

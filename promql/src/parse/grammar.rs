@@ -1,6 +1,6 @@
 //! The parser's state and its failures: what all rules of the grammar share.
 
-use super::lex::{Lexed, LexError, lex};
+use super::lex::{LexError, Lexed, lex};
 use super::string::quoted_text;
 use super::token::{Keyword, Token, TokenKind};
 use super::{NESTING_MAX, ParseError};
@@ -52,9 +52,7 @@ impl<'a> Parser<'a> {
     /// A whole query.
     pub(super) fn expression(mut self) -> Result<Expr, ParseError> {
         let parsed = self.peek().and_then(|first| match first.kind {
-            TokenKind::End => {
-                Err(Failure::error(Span::default(), "no expression found in input"))
-            }
+            TokenKind::End => Err(Failure::error(Span::default(), "no expression found in input")),
             _ => self.expr().map(|tree| tree.expr),
         });
         self.finish(parsed)

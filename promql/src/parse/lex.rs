@@ -53,7 +53,9 @@ pub(super) fn lex(input: &str) -> Lexed {
         }
     };
     if let Some(error) = &error {
-        lexer.tokens.push(Token { kind: TokenKind::Error, span: Span { start: error.start, end: input.len() } });
+        lexer
+            .tokens
+            .push(Token { kind: TokenKind::Error, span: Span { start: error.start, end: input.len() } });
     }
     Lexed { tokens: lexer.tokens, error }
 }
@@ -294,7 +296,8 @@ impl<'a> Lexer<'a> {
     fn duration_word(&self) -> Option<TokenKind> {
         use super::token::TimeWord::{MaxOf, MinOf, Range, Step};
         let word = &self.rest()[..self.word_len()];
-        TokenKind::of_word(word).filter(|kind| matches!(kind, TokenKind::TimeWord(Step | Range | MaxOf | MinOf)))
+        TokenKind::of_word(word)
+            .filter(|kind| matches!(kind, TokenKind::TimeWord(Step | Range | MaxOf | MinOf)))
     }
 
     /// Bytes of the word here, which in brackets has no digits.

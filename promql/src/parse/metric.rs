@@ -58,9 +58,8 @@ impl Parser<'_> {
             }
             return self.unexpected().map_err(|failure| self.claim(failure, CONTEXT, "\"=\""));
         }
-        let value = self
-            .expect(TokenKind::String)
-            .map_err(|failure| self.claim(failure, CONTEXT, "string"))?;
+        let value =
+            self.expect(TokenKind::String).map_err(|failure| self.claim(failure, CONTEXT, "string"))?;
         labels.set(&name, &self.string_value(&value)?);
         Ok(())
     }

@@ -135,14 +135,17 @@ pub(super) fn number_value(text: &str) -> Result<f64, String> {
     if let Some(integer) = go_integer(text) {
         return Ok(integer as f64);
     }
-    let failed = |why: &str| Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quoted(text)));
+    let failed =
+        |why: &str| Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quoted(text)));
     match text.to_ascii_lowercase().as_str() {
         "inf" => return Ok(f64::INFINITY),
         "nan" => return Ok(f64::from_bits(GO_NAN_BITS)),
-        lower if lower.contains(['_', 'x']) => return failed("invalid syntax"),
+        // Hexadecimal floats would need an exponent, which the scanner doesn't take in.
+        lower if lower.contains('x') => return failed("invalid syntax"),
         _ => {}
     }
-    match text.parse::<f64>() {
+    // The scanner has seen to it that underscores stand between digits.
+    match text.replace('_', "").parse::<f64>() {
         Ok(value) if value.is_infinite() => failed("value out of range"),
         Ok(value) => Ok(value),
         Err(_) => failed("invalid syntax"),
@@ -190,6 +193,7 @@ mod tests {
             ("1_000", 1000.0),
             ("0_17", 15.0),
             ("1.5", 1.5),
+            ("1_000.5", 1000.5),
             (".5", 0.5),
             ("5.", 5.0),
             ("1e3", 1000.0),
@@ -202,7 +206,6 @@ mod tests {
         assert!(number_value("NaN").is_ok_and(f64::is_nan));
         for (text, why) in [
             ("0x", "invalid syntax"),
-            ("1_000.5", "invalid syntax"),
             ("1e400", "value out of range"),
             ("0.5.5", "invalid syntax"),
             ("0xFFFFFFFFFFFFFFFFF", "invalid syntax"),

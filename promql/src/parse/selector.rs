@@ -2,12 +2,12 @@
 
 use model::matcher::{MatchOp, Matcher};
 
+use super::ParseError;
 use super::grammar::{Failure, Parsed, Parser, Tree};
 use super::token::{Keyword, TimeWord, Token, TokenKind};
-use super::ParseError;
 use crate::ast::{
-    AtModifier, BinaryOp, DurationExpr, DurationExprKind, Expr, ExprKind, ExtendedRange, MatrixSelector, Span,
-    Subquery, TimeModifiers, VectorSelector,
+    AtModifier, BinaryOp, DurationExpr, DurationExprKind, Expr, ExprKind, ExtendedRange, MatrixSelector,
+    Span, Subquery, TimeModifiers, VectorSelector,
 };
 
 /// Milliseconds in a second, as the time after `@` is written.
@@ -147,7 +147,8 @@ impl Parser<'_> {
         if self.peek()?.kind != TokenKind::RightBracket {
             let expected = "number, duration, step(), range(), or \"]\"";
             step = Some(
-                self.positive_duration().map_err(|failure| self.claim(failure, "subquery selector", expected))?,
+                self.positive_duration()
+                    .map_err(|failure| self.claim(failure, "subquery selector", expected))?,
             );
         }
         let close = self
