@@ -22,6 +22,7 @@ pub mod ast;
 pub mod engine;
 pub mod features;
 pub mod parse;
+pub mod print;
 pub mod signature;
 mod types;
 pub mod value;

@@ -163,11 +163,11 @@ fn check_operator(binary: &Binary, left: ValueType, right: ValueType) -> Result<
     if scalars && binary.op.is_comparison() && !binary.return_bool {
         return fail("comparisons between scalars must use BOOL modifier".to_owned());
     }
-    let matching = binary.matching.iter().filter(|matching| matching.on);
-    for label in matching.flat_map(|m| m.labels.iter().filter(|label| m.include.contains(label))) {
-        return fail(format!("label {} must not occur in ON and GROUP clause at once", quoted(label)));
+    let Some(matching) = binary.matching.as_ref().filter(|matching| matching.on) else { return Ok(()) };
+    match matching.labels.iter().find(|label| matching.include.contains(label)) {
+        None => Ok(()),
+        Some(label) => fail(format!("label {} must not occur in ON and GROUP clause at once", quoted(label))),
     }
-    Ok(())
 }
 
 fn check_no_matching(matching: &VectorMatching) -> Result<(), String> {

@@ -10,6 +10,10 @@ use crate::ast::{BinaryOp, DurationExpr, DurationExprKind, NumberLiteral, Span};
 
 /// Beyond this many seconds a duration doesn't fit into 64 bits of nanoseconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_776;
+/// Milliseconds in a second.
+const MS_PER_SECOND: f64 = 1000.0;
+/// A millisecond's part that is put down to the rounding of decimal fractions: a nanosecond.
+const MS_TOLERANCE: f64 = 1e-6;
 
 impl Parser<'_> {
     /// A duration in brackets.
@@ -19,12 +23,16 @@ impl Parser<'_> {
             DurationExprKind::Literal(literal) if literal.value <= 0.0 => {
                 Err(Failure::error(duration.span, "duration must be greater than 0"))
             }
-            _ => Ok(duration),
+            _ => Ok(plain_literal_as_duration(duration)),
         }
     }
 
     /// A duration after `offset`.
     pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
+        self.bare_offset().map(plain_literal_as_duration)
+    }
+
+    fn bare_offset(&mut self) -> Parsed<DurationExpr> {
         let first = self.peek()?;
         match first.kind {
             TokenKind::LeftParen => return self.duration(Precedence::LOWEST),
@@ -126,6 +134,16 @@ impl Parser<'_> {
 fn is_duration_operator(op: BinaryOp) -> bool {
     use BinaryOp::{Add, Div, Mod, Mul, Pow, Sub};
     matches!(op, Add | Sub | Mul | Div | Mod | Pow)
+}
+
+/// Where nothing but a literal stands, a number is a duration that was written as a number: `[300]` is `[5m]`. Only
+/// what isn't whole milliseconds stays a number, because durations can't say it.
+fn plain_literal_as_duration(mut duration: DurationExpr) -> DurationExpr {
+    if let DurationExprKind::Literal(literal) = &mut duration.kind {
+        let ms = literal.value * MS_PER_SECOND;
+        literal.is_duration = (ms - ms.round()).abs() < MS_TOLERANCE;
+    }
+    duration
 }
 
 /// A literal, unless it is out of range, which is an error at `blame`.

@@ -112,7 +112,7 @@ fn refuse<'a>(rest: &'a str, chars: &str) -> Result<&'a str, nom::Err<Error<&'a 
     }
 }
 
-fn stop<'a, T>(rest: &'a str) -> Result<T, nom::Err<Error<&'a str>>> {
+fn stop<T>(rest: &str) -> Result<T, nom::Err<Error<&str>>> {
     Err(nom::Err::Error(Error::new(rest, ErrorKind::Digit)))
 }
 
