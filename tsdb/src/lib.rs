@@ -17,4 +17,8 @@
 //! - Bytes from disk never cause a panic or an allocation that they size unchecked.
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
+pub mod chunk;
+pub mod codec;
 pub mod fs;
+pub mod postings;
+pub mod select;
