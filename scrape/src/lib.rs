@@ -15,3 +15,4 @@
 
 pub mod config;
 pub mod discovery;
+pub mod parse;
