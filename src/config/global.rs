@@ -87,7 +87,7 @@ impl Global {
 fn checked_labels(file: &Path, written: &WrittenGlobal) -> Result<BTreeMap<String, String>, ConfigError> {
     let Some(labels) = &written.external_labels else { return Ok(BTreeMap::new()) };
     let scheme = written.metric_name_validation_scheme.unwrap_or_default();
-    for name in labels.value.keys().filter(|name| !scheme.allows_label_name(name)) {
+    if let Some(name) = labels.value.keys().find(|name| !scheme.allows_label_name(name)) {
         let what = format!("{name:?} is not a valid label name");
         return Err(ConfigError::at(file, labels.referenced, "global.external_labels", what));
     }
