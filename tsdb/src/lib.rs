@@ -17,9 +17,11 @@
 //! - Bytes from disk never cause a panic or an allocation that they size unchecked.
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
+pub mod block;
 pub mod chunk;
 pub mod codec;
 pub mod db;
+mod error;
 pub mod fs;
 #[allow(dead_code)]
 mod head;
