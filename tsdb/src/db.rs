@@ -316,13 +316,8 @@ fn open_head(
         let (dir, always) = (wal_dir.to_owned(), options.wal_sync == WalSync::Always);
         Wal::new(Arc::clone(fs), dir, next_segment, number, size, options.wal_segment_bytes, always)
     };
-    let mut head = Head::new(
-        open_wal(1, 0, 0),
-        chunks,
-        rules,
-        options.out_of_order_time_window_ms,
-        Arc::clone(metrics),
-    );
+    let mut head =
+        Head::new(open_wal(1, 0, 0), chunks, rules, options.out_of_order_time_window_ms, Arc::clone(metrics));
     let mut damage = Vec::new();
     let mut covered = Covered::default();
     if let Some((_, path)) = checkpoint::list(&**fs, head_dir).map_err(error("list"))?.pop() {
@@ -357,7 +352,10 @@ fn note_replay(replayed: &Replayed, covered: &Covered, metrics: &Metrics) {
         tracing::error!(commits = replayed.lost_commits, "commits lost to damage of the log");
     }
     if replayed.unknown_refs > 0 {
-        tracing::error!(samples = replayed.unknown_refs, "samples in the log of series that it doesn't define");
+        tracing::error!(
+            samples = replayed.unknown_refs,
+            "samples in the log of series that it doesn't define"
+        );
     }
     if covered.missing_chunks > 0 {
         tracing::error!(chunks = covered.missing_chunks, "files of head chunks are missing");

@@ -20,8 +20,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use model::storage::StorageError;
 use parking_lot::{Mutex, RwLock};
@@ -128,7 +128,10 @@ impl HeadChunks {
             let offset = reader.len()?;
             let gathered = RwLock::new(Gathered { offset, bytes: Vec::new() });
             let live = AtomicU64::new(0);
-            files.insert(number, Arc::new(ChunkFile { path: entry.path, reader: reader.into(), live, gathered }));
+            files.insert(
+                number,
+                Arc::new(ChunkFile { path: entry.path, reader: reader.into(), live, gathered }),
+            );
         }
         let next = files.last_key_value().map_or(1, |(number, _)| *number + 1);
         Ok(HeadChunks {
@@ -319,7 +322,8 @@ impl ChunkFile {
         let mut header = [0; CHUNK_HEADER_BYTES];
         self.read_at(offset, &mut header)?;
         let [c0, c1, c2, c3, l0, l1, l2, l3, encoding] = header;
-        let (crc, len) = (u32::from_be_bytes([c0, c1, c2, c3]), u32::from_be_bytes([l0, l1, l2, l3]) as usize);
+        let (crc, len) =
+            (u32::from_be_bytes([c0, c1, c2, c3]), u32::from_be_bytes([l0, l1, l2, l3]) as usize);
         if len > CHUNK_BYTES_MAX {
             return Err(self.corrupt(offset, "length of head chunk"));
         }
@@ -359,8 +363,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let chunks = HeadChunks::open(Arc::new(RealFs), dir.path().join("chunks")).unwrap();
         let data: Vec<Vec<u8>> = (0..2000_usize).map(|i| vec![i as u8; i % 200]).collect();
-        let places: Vec<Location> =
-            data.iter().map(|data| chunks.append(Encoding::Xor, data)).collect();
+        let places: Vec<Location> = data.iter().map(|data| chunks.append(Encoding::Xor, data)).collect();
         chunks.sync().unwrap();
         let last = chunks.append(Encoding::Histogram, b"last");
         let mut read = Vec::new();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use model::summary::{Summary, SummaryOpts};
 use model::time::Clock;
 use prometheus::core::Collector;
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 /// Quantiles of the duration of a sync.
 const FSYNC_QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
@@ -97,7 +99,10 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> prometheus::Result<C> {
+    fn register<C: Collector + Clone + 'static>(
+        &self,
+        metric: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
         let metric = metric?;
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -360,7 +365,10 @@ impl Metrics {
         ] {
             m.gauge(name, help)?;
         }
-        let opts = Opts::new("prometheus_tsdb_chunk_write_queue_operations_total", "Number of chunk write queue operations.");
+        let opts = Opts::new(
+            "prometheus_tsdb_chunk_write_queue_operations_total",
+            "Number of chunk write queue operations.",
+        );
         let queue: GaugeVec = m.register(GaugeVec::new(opts, &["operation"]))?;
         queue.with_label_values(&["add"]).set(0.0);
         Ok(())

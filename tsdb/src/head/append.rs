@@ -383,7 +383,9 @@ impl Head {
                 });
             }
             if !samples.is_empty() {
-                record::put_section(record, SectionKind::Floats, shard, |out| record::put_floats(out, samples));
+                record::put_section(record, SectionKind::Floats, shard, |out| {
+                    record::put_floats(out, samples)
+                });
             }
         }
         if record.is_empty() {

@@ -14,8 +14,8 @@
 /// Sizes of the classes in bytes. Close together at first, where nearly all chunks are; the last one holds
 /// any float chunk that isn't cut yet ([`CHUNK_BYTES_MAX`]) and a sample.
 const CLASSES: [usize; 24] = [
-    32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 288, 320, 384, 448, 512, 608, 704, 832, 960,
-    1088,
+    32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256, 288, 320, 384, 448, 512, 608, 704, 832,
+    960, 1088,
 ];
 /// Most bytes of a page: small enough that a half-filled page in each class and shard costs nothing that
 /// counts, large enough that pages are few.

@@ -99,7 +99,9 @@ impl Index {
     /// The series of a label set.
     pub(crate) fn find(&self, hash: LabelsHash, labels: &Labels) -> Option<u32> {
         self.by_labels
-            .find(hash.spread(), |&id| self.entries[id as usize].hash == hash.0 && self.has_labels(id, labels))
+            .find(hash.spread(), |&id| {
+                self.entries[id as usize].hash == hash.0 && self.has_labels(id, labels)
+            })
             .copied()
     }
 
@@ -133,8 +135,7 @@ impl Index {
         if self.entries.len() <= at {
             self.entries.resize(at + 1, Entry { labels: NO_LABELS, hash: 0 });
         }
-        let names: Vec<SymbolId> =
-            labels.iter().map(|(name, _)| self.symbols.acquire(name)).collect();
+        let names: Vec<SymbolId> = labels.iter().map(|(name, _)| self.symbols.acquire(name)).collect();
         let shape = self.acquire_shape(&names);
         let offset = self.arena.len() as u32;
         self.arena.push(shape);
@@ -144,8 +145,7 @@ impl Index {
         }
         self.entries[at] = Entry { labels: offset, hash: hash.0 };
         let entries = &self.entries;
-        self.by_labels
-            .insert_unique(hash.spread(), id, |&id| LabelsHash(entries[id as usize].hash).spread());
+        self.by_labels.insert_unique(hash.spread(), id, |&id| LabelsHash(entries[id as usize].hash).spread());
         let values = self.arena[offset as usize + 1..].iter().copied();
         self.postings.insert(id, names.iter().copied().zip(values));
     }
@@ -236,8 +236,7 @@ impl Index {
 
     /// Makes every id that has no series a free one. Once, after replay.
     pub(crate) fn find_free_ids(&mut self) {
-        self.free_ids =
-            (0..self.entries.len() as u32).rev().filter(|&id| !self.contains(id)).collect();
+        self.free_ids = (0..self.entries.len() as u32).rev().filter(|&id| !self.contains(id)).collect();
         self.postings.optimize();
     }
 
@@ -379,7 +378,9 @@ mod tests {
     fn series_are_found_by_their_labels_until_they_are_removed() {
         let mut index = Index::new();
         let sets: Vec<Labels> = (0..200)
-            .map(|i| Labels::from_pairs([("__name__", "up".into()), ("i", format!("{i}")), ("x", "y".into())]))
+            .map(|i| {
+                Labels::from_pairs([("__name__", "up".into()), ("i", format!("{i}")), ("x", "y".into())])
+            })
             .collect();
         for (i, labels) in sets.iter().enumerate() {
             assert_eq!(add(&mut index, labels), i as u32);

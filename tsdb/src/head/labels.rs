@@ -4,7 +4,7 @@ use model::storage::StorageError;
 
 use super::index::Index;
 use crate::postings::{Postings, SeriesId};
-use crate::select::{LabelIndex, ValueVisitor};
+use crate::select::{LabelIndex, PostingsRef, ValueVisitor};
 
 impl LabelIndex for Index {
     fn all(&self) -> Result<Postings<'_>, StorageError> {
@@ -13,9 +13,17 @@ impl LabelIndex for Index {
 
     fn postings(&self, name: &str, value: &str) -> Result<Postings<'_>, StorageError> {
         let symbols = self.symbols();
-        let list = symbols.find(name).zip(symbols.find(value)).and_then(|(name, value)| {
-            Index::postings(self).name(name)?.values.get(&value)
-        });
+        let list = symbols
+            .find(name)
+            .zip(symbols.find(value))
+            .and_then(|(name, value)| Index::postings(self).name(name)?.values.get(&value));
+        Ok(list.map_or(Postings::EMPTY, |list| list.ids()))
+    }
+
+    /// The reference is the pair's symbols.
+    fn postings_at(&self, list: PostingsRef) -> Result<Postings<'_>, StorageError> {
+        let (name, value) = ((list.0 >> 32) as u32, list.0 as u32);
+        let list = Index::postings(self).name(name).and_then(|name| name.values.get(&value));
         Ok(list.map_or(Postings::EMPTY, |list| list.ids()))
     }
 
@@ -30,10 +38,12 @@ impl LabelIndex for Index {
         prefix: &str,
         visit: &mut ValueVisitor<'_, 'a>,
     ) -> Result<(), StorageError> {
-        let name = self.symbols().find(name).and_then(|name| Index::postings(self).name(name));
-        for (value, list) in name.iter().flat_map(|name| &name.values) {
-            let value = self.symbols().text(*value);
-            if value.starts_with(prefix) && !visit(value, list.ids()) {
+        let Some(name) = self.symbols().find(name) else { return Ok(()) };
+        let Some(values) = Index::postings(self).name(name) else { return Ok(()) };
+        for symbol in values.values.keys() {
+            let value = self.symbols().text(*symbol);
+            let list = PostingsRef(u64::from(name) << 32 | u64::from(*symbol));
+            if value.starts_with(prefix) && !visit(value, list) {
                 break;
             }
         }

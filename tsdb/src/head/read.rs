@@ -103,13 +103,7 @@ impl Head {
 
 impl HeadSeries {
     /// Adds a series, if it may have samples in the range.
-    fn add(
-        &mut self,
-        index: &Index,
-        shard: &MutexGuard<'_, Shard>,
-        id: u32,
-        hints: &SelectHints,
-    ) {
+    fn add(&mut self, index: &Index, shard: &MutexGuard<'_, Shard>, id: u32, hints: &SelectHints) {
         let record = shard.record(id);
         if !record.has(Record::LIVE) || record.kind == Kind::None {
             return;

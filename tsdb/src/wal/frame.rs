@@ -209,7 +209,7 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_costs_one_frame(payloads in payloads(), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_flipped_bit_costs_one_frame(payloads in payloads(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let mut file = Vec::new();
             let mut hit = 0;
             let mut ends = Vec::new();
@@ -221,7 +221,7 @@ mod tests {
             while ends[hit] <= at {
                 hit += 1;
             }
-            file[at] ^= 1 << bit;
+            file[at] ^= 1_u8 << bit;
             let mut expected: Vec<_> = payloads.into_iter().enumerate().map(|(i, p)| (i as u64, p)).collect();
             // The three unused bytes are under the checksum too.
             expected.remove(hit);

@@ -67,9 +67,7 @@ pub(crate) fn put_section(
 pub(crate) fn sections(record: &[u8]) -> impl Iterator<Item = Result<Section<'_>, DecodeError>> {
     let mut cursor = Cursor::new(record);
     std::iter::from_fn(move || (!cursor.is_empty()).then(|| read_section(&mut cursor)))
-        .scan(false, |failed, section| {
-            (!std::mem::replace(failed, section.is_err())).then_some(section)
-        })
+        .scan(false, |failed, section| (!std::mem::replace(failed, section.is_err())).then_some(section))
 }
 
 fn read_section<'a>(cursor: &mut Cursor<'a>) -> Result<Section<'a>, DecodeError> {
@@ -172,10 +170,7 @@ pub(crate) fn put_series<'a>(
 }
 
 /// Reads the body of a section of series, one after the other.
-pub(crate) fn read_series(
-    body: &[u8],
-    mut each: impl FnMut(SeriesRecord),
-) -> Result<(), DecodeError> {
+pub(crate) fn read_series(body: &[u8], mut each: impl FnMut(SeriesRecord)) -> Result<(), DecodeError> {
     let mut cursor = Cursor::new(body);
     let mut texts = TextReader::default();
     for _ in 0..cursor.uvarint()? {
