@@ -18,8 +18,10 @@
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
 pub mod block;
+mod blocks;
 pub mod chunk;
 pub mod codec;
+mod compaction;
 pub mod db;
 mod error;
 pub mod fs;
@@ -27,6 +29,7 @@ pub mod fs;
 mod head;
 mod head_chunks;
 mod maintenance;
+mod merge;
 pub mod metrics;
 #[allow(dead_code)]
 pub mod options;

@@ -31,6 +31,7 @@ mod postings;
 pub(crate) mod read;
 pub(crate) mod series;
 pub(crate) mod shard;
+pub(crate) mod source;
 mod symbols;
 
 use append::Scratch;
