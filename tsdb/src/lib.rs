@@ -20,7 +20,9 @@
 pub mod block;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
 mod error;
 pub mod fs;
 pub mod postings;
+pub mod retention;
 pub mod select;
