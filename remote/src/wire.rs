@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
 
     /// The next field; `None` at the end of the message.
     #[inline]
-    pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
+    pub fn take_field(&mut self) -> Result<Option<(u32, Field<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -219,10 +219,10 @@ mod tests {
     fn fields_are_visited_in_order() {
         let message = [0x08, 0x96, 0x01, 0x12, 0x02, b'h', b'i', 0x19, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
         let mut fields = Fields::new(&message);
-        assert_eq!(fields.next(), Ok(Some((1, Field::Varint(150)))));
-        assert_eq!(fields.next(), Ok(Some((2, Field::Bytes(b"hi")))));
-        assert_eq!(fields.next().unwrap().unwrap().1.double(3), Ok(1.0));
-        assert_eq!(fields.next(), Ok(None));
+        assert_eq!(fields.take_field(), Ok(Some((1, Field::Varint(150)))));
+        assert_eq!(fields.take_field(), Ok(Some((2, Field::Bytes(b"hi")))));
+        assert_eq!(fields.take_field().unwrap().unwrap().1.double(3), Ok(1.0));
+        assert_eq!(fields.take_field(), Ok(None));
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
             (&[0x0b], WireError::WireType(3)),
             (&[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], WireError::Overflow),
         ] {
-            assert_eq!(Fields::new(message).next(), Err(error));
+            assert_eq!(Fields::new(message).take_field(), Err(error));
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         fn any_bytes_end_in_finite_time(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut fields = Fields::new(&bytes);
             let mut count = 0;
-            while let Ok(Some(_)) = fields.next() {
+            while let Ok(Some(_)) = fields.take_field() {
                 count += 1;
             }
             prop_assert!(count <= bytes.len());

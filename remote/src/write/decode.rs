@@ -89,7 +89,7 @@ pub(super) struct Sample {
 pub(super) fn sample(message: &[u8]) -> Result<Sample, WireError> {
     let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         match number {
             1 => sample.value = field.double(number)?,
             2 => sample.timestamp_ms = field.int64(number)?,
@@ -132,7 +132,7 @@ pub(super) fn exemplar(
     let mut fields = Fields::new(message);
     loop {
         let start = message.len() - fields.remaining();
-        let Some((number, field)) = fields.next()? else { break };
+        let Some((number, field)) = fields.take_field()? else { break };
         match number {
             1 => label_fields.extend_from_slice(&message[start..message.len() - fields.remaining()]),
             2 => value = field.double(number)?,
@@ -152,7 +152,7 @@ pub(super) fn metadata(message: &[u8], symbols: &Symbols<'_>) -> Result<Metadata
     };
     let mut metadata = Metadata::default();
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         match number {
             1 => metadata.metric_type = metric_type(field.varint(number)?),
             3 => metadata.help = text(field, number)?,

@@ -44,7 +44,7 @@ struct Parts {
 pub(super) fn histogram(message: &[u8]) -> Result<TimedHistogram, WireError> {
     let mut parts = Parts::default();
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         match number {
             1 => parts.count_int = field.varint(number)?,
             2 => (parts.is_float, parts.count_float) = (true, field.double(number)?),
@@ -73,7 +73,7 @@ pub(super) fn histogram(message: &[u8]) -> Result<TimedHistogram, WireError> {
 fn span(message: &[u8]) -> Result<Span, WireError> {
     let mut span = Span::default();
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         match number {
             1 => span.offset = field.sint32(number)?,
             2 => span.length = u32::try_from(field.varint(number)?).map_err(|_| WireError::Overflow)?,

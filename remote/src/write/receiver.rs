@@ -281,7 +281,7 @@ fn symbols(version: Version, message: &[u8]) -> Result<Vec<&str>, WireError> {
         return Ok(symbols);
     }
     let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         if number == 4 {
             symbols.push(field.text(number)?);
         }
@@ -306,7 +306,7 @@ impl<'r> Reader<'r> {
         let mut series = Series::default();
         let mut index = 0;
         let mut fields = Fields::new(self.message);
-        while let Some((number, field)) = fields.next()? {
+        while let Some((number, field)) = fields.take_field()? {
             if number != self.series_field() {
                 continue;
             }
@@ -491,7 +491,7 @@ impl<'r> Reader<'r> {
     fn series_text(&self, index: u32) -> String {
         let mut fields = Fields::new(self.message);
         let mut left = index;
-        while let Ok(Some((number, field))) = fields.next() {
+        while let Ok(Some((number, field))) = fields.take_field() {
             if number != self.series_field() {
                 continue;
             }

@@ -20,7 +20,7 @@ pub(super) fn series<'a>(message: &'a [u8], series: &mut Series<'a>) -> Result<(
     let mut fields = Fields::new(message);
     loop {
         let start = message.len() - fields.remaining();
-        let Some((number, field)) = fields.next()? else { return Ok(()) };
+        let Some((number, field)) = fields.take_field()? else { return Ok(()) };
         match number {
             1 => {
                 field.bytes(number)?;
@@ -38,10 +38,10 @@ pub(super) fn series<'a>(message: &'a [u8], series: &mut Series<'a>) -> Result<(
 pub(super) fn labels(label_fields: &[u8]) -> Result<Labels, LabelsError> {
     let mut pairs = Vec::new();
     let mut fields = Fields::new(label_fields);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         let (mut name, mut value) = ("", "");
         let mut label = Fields::new(field.bytes(number)?);
-        while let Some((number, field)) = label.next()? {
+        while let Some((number, field)) = label.take_field()? {
             match number {
                 1 => name = field.text(number)?,
                 2 => value = field.text(number)?,

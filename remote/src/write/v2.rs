@@ -20,7 +20,7 @@ pub(super) fn series<'a>(message: &'a [u8], series: &mut Series<'a>) -> Result<(
     let mut fields = Fields::new(message);
     loop {
         let start = message.len() - fields.remaining();
-        let Some((number, field)) = fields.next()? else { return Ok(()) };
+        let Some((number, field)) = fields.take_field()? else { return Ok(()) };
         match number {
             1 => series.add_labels(message, start..message.len() - fields.remaining()),
             2 => series.samples.push(field.bytes(number)?),
@@ -40,7 +40,7 @@ fn visit_texts<'s>(
 ) -> Result<(), WireError> {
     let (mut count, mut outside) = (0, None);
     let mut fields = Fields::new(ref_fields);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.take_field()? {
         field.repeated_varint(number, &mut |symbol| {
             match usize::try_from(symbol).ok().and_then(|symbol| symbols.get(symbol)) {
                 Some(text) => visit(text),
