@@ -32,11 +32,8 @@ pub mod metrics;
 #[allow(dead_code)]
 pub mod options;
 pub mod postings;
-<<<<<<< HEAD
-pub mod retention;
-=======
 mod querier;
->>>>>>> main
+pub mod retention;
 pub mod select;
 mod wal;
 
