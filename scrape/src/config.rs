@@ -13,7 +13,7 @@ use model::names::{EscapingScheme, ValidationScheme};
 use model::relabel;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-pub use self::protocol::ScrapeProtocol;
+pub use self::protocol::{ScrapeProtocol, check_list as check_protocols};
 use crate::discovery::config::{DiscoveryConfigs, StaticConfig, check_target_address};
 
 mod protocol;

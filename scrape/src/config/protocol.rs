@@ -73,7 +73,7 @@ impl ScrapeProtocol {
 }
 
 /// Refuses a list of protocols that is empty or names one twice.
-pub(super) fn check_list(protocols: &[ScrapeProtocol]) -> Result<(), ConfigError> {
+pub fn check_list(protocols: &[ScrapeProtocol]) -> Result<(), ConfigError> {
     if protocols.is_empty() {
         return Err(ConfigError::NoProtocols);
     }
