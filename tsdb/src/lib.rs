@@ -21,6 +21,7 @@ pub mod block;
 mod blocks;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
 mod compaction;
 pub mod db;
 mod error;
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod options;
 pub mod postings;
 mod querier;
+pub mod retention;
 pub mod select;
 mod wal;
 
