@@ -14,7 +14,7 @@ use super::chunks::SEGMENT_BYTES_MAX;
 use super::meta::BlockMeta;
 use super::{Block, BlockWriter, ChunkData, dir};
 use crate::chunk::{Encoding, xor};
-use crate::fs::{ByteView, DirEntry, Fs, FsFile, RealFs};
+use crate::fs::{ByteView, DirEntry, Fs, FsFile, FsLock, RealFs, Space};
 
 /// What a storage holds: the naive model.
 pub(crate) type Model = BTreeMap<Labels, BTreeMap<i64, f64>>;
@@ -149,6 +149,14 @@ impl Fs for FailingFs {
 
     fn exists(&self, path: &Path) -> bool {
         RealFs.exists(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
+        RealFs.lock(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealFs.space(path)
     }
 }
 
