@@ -1,7 +1,7 @@
 //! The blocks of a data directory that are open.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::storage::StorageError;
@@ -60,8 +60,11 @@ impl Blocks {
     pub(crate) fn reload(&self) -> Result<Vec<BadBlock>, StorageError> {
         let listed = dir::list(&*self.fs, &self.dir)?;
         let known = self.all();
-        let mut blocks: Vec<Arc<Block>> =
-            known.iter().filter(|block| listed.iter().any(|(ulid, _)| *ulid == block.ulid())).cloned().collect();
+        let mut blocks: Vec<Arc<Block>> = known
+            .iter()
+            .filter(|block| listed.iter().any(|(ulid, _)| *ulid == block.ulid()))
+            .cloned()
+            .collect();
         let mut bad = Vec::new();
         for (ulid, path) in listed {
             if known.iter().any(|block| block.ulid() == ulid) {
@@ -112,11 +115,6 @@ impl Blocks {
             }
         }
         Ok(())
-    }
-
-    /// The data directory.
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
     }
 }
 

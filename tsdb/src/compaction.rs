@@ -25,7 +25,8 @@ impl Db {
     /// The first that occurs. What was done until then stays done.
     pub fn compact(&self) -> Result<(), StorageError> {
         let _one = self.maintenance.lock();
-        let result = self.compact_head().and_then(|()| self.reload_blocks()).and_then(|()| self.compact_blocks());
+        let result =
+            self.compact_head().and_then(|()| self.reload_blocks()).and_then(|()| self.compact_blocks());
         if matches!(result, Err(ref error) if !matches!(error, StorageError::Cancelled)) {
             self.metrics.compactions_failed.inc();
         }
@@ -64,6 +65,7 @@ impl Db {
     /// Writes `[mint, maxt)` of the head as a block and drops it from the head.
     fn cut_block(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<(), StorageError> {
         let started_ms = self.clock.now_ms();
+        self.head.close_before(maxt);
         let mut source = HeadSource::new(&self.head, mint, maxt);
         self.metrics.compaction_populating_block.set(1);
         let written = self.compactor.write(&self.dir, &mut source, (mint, maxt), &[], &self.cancel);

@@ -165,8 +165,10 @@ impl Db {
         damage.extend(blocks.1);
         metrics.replay_duration.set((clock.now_ms() - started_ms) as f64 / 1000.0);
         let ulids = UlidSource::new(Arc::clone(&clock), RandomState::new().hash_one(clock.now_ms()));
-        let compactor_options =
-            CompactorOptions { segment_bytes_max: options.chunk_segment_bytes, ..CompactorOptions::default() };
+        let compactor_options = CompactorOptions {
+            segment_bytes_max: options.chunk_segment_bytes,
+            ..CompactorOptions::default()
+        };
         let compactor = Compactor::new(Arc::clone(&fs), ulids, compactor_options);
         let db = Arc::new(Db {
             dir: dir.to_owned(),
@@ -335,14 +337,9 @@ fn lock(
 }
 
 /// Opens the blocks; names those that are damaged.
-fn open_blocks(
-    fs: &Arc<dyn Fs>,
-    dir: &Path,
-    metrics: &Metrics,
-) -> Result<(Blocks, Vec<Damage>), OpenError> {
-    let error = |what: &'static str| {
-        move |e: StorageError| OpenError::io(dir, what, io::Error::other(e.to_string()))
-    };
+fn open_blocks(fs: &Arc<dyn Fs>, dir: &Path, metrics: &Metrics) -> Result<(Blocks, Vec<Damage>), OpenError> {
+    let error =
+        |what: &'static str| move |e: StorageError| OpenError::io(dir, what, io::Error::other(e.to_string()));
     let removed = block::dir::remove_leftovers(&**fs, dir).map_err(error("clean up"))?;
     if !removed.is_empty() {
         tracing::info!(dirs = ?removed, "removed unfinished blocks");

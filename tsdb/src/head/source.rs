@@ -63,7 +63,13 @@ impl HeadSource {
     }
 
     /// Adds a chunk of the series that `data` holds.
-    fn push(&self, encoding: Encoding, data: &[u8], min_t: TimestampMs, into: &mut SourceSeries) -> Result<(), StorageError> {
+    fn push(
+        &self,
+        encoding: Encoding,
+        data: &[u8],
+        min_t: TimestampMs,
+        into: &mut SourceSeries,
+    ) -> Result<(), StorageError> {
         let corrupt = |error: crate::chunk::ChunkError| StorageError::Corrupt {
             file: "head chunk".to_owned(),
             offset: 0,
