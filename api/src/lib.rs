@@ -24,6 +24,7 @@ mod endpoints;
 mod envelope;
 mod error;
 mod exposition;
+mod federate;
 mod go_text;
 mod http_metrics;
 pub mod json;
