@@ -32,6 +32,14 @@ pub enum DurationError {
     /// Not of the form above.
     #[error("not a valid duration string: {0:?}")]
     Syntax(String),
+    /// Letters that are no unit.
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// What stands where a unit should.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// More than about 292 years.
     #[error("duration out of range")]
     Range,
@@ -51,10 +59,13 @@ pub fn parse_ms(text: &str) -> Result<i64, DurationError> {
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, tail) = tail.split_at(letters);
-        if number.is_empty() {
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        if number.is_empty() || unit.is_empty() {
             return Err(syntax());
+        }
+        if !UNITS.iter().any(|(name, _)| *name == unit) {
+            return Err(DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() });
         }
         let (_, millis) = units.by_ref().find(|(name, _)| *name == unit).ok_or_else(syntax)?;
         let part = number.parse::<i64>().ok().and_then(|n| n.checked_mul(*millis));
@@ -174,8 +185,11 @@ mod tests {
         assert_eq!(parse_ms(""), Err(DurationError::Empty));
         for text in ["1", "1y1m1d", "-1w", "1.5d", "d", "5m5m", "1h ", "1x", "294y"] {
             let error = parse_ms(text).unwrap_err();
-            assert!(matches!(error, DurationError::Syntax(_)) || text == "294y", "{text}: {error}");
+            let refused = matches!(error, DurationError::Syntax(_) | DurationError::UnknownUnit { .. });
+            assert!(refused || text == "294y", "{text}: {error}");
         }
+        let unknown = parse_ms("1.5d").unwrap_err().to_string();
+        assert_eq!(unknown, r#"unknown unit "." in duration "1.5d""#);
         assert_eq!(parse_ms("294y"), Err(DurationError::Range));
     }
 }

@@ -16,10 +16,10 @@ pub fn api(value: f64) -> String {
     out
 }
 
-/// Appends the value as Go's verb `%v` does (format `g`, shortest): plain decimals for
-/// `1e-4 <= |v| < 1e21`, else an exponent.
+/// Appends the value as Go's verbs `%v` and `%g` do (format `g`, shortest): plain decimals for
+/// `1e-4 <= |v| < 1e6`, else an exponent.
 pub fn push_general(out: &mut String, value: f64) {
-    push_with(out, value, |exponent| (-4..21).contains(&exponent));
+    push_with(out, value, |exponent| (-4..6).contains(&exponent));
 }
 
 /// The value as [`push_general`] writes it.
@@ -162,9 +162,10 @@ mod tests {
             (-12.5, "-12.5", "-12.5", "-1.25e+01"),
             (0.1, "0.1", "0.1", "1e-01"),
             (100.0, "100", "100", "1e+02"),
-            (1e15, "1000000000000000", "1000000000000000", "1e+15"),
-            (123456789012345680.0, "123456789012345680", "123456789012345680", "1.2345678901234568e+17"),
-            (1e20, "100000000000000000000", "100000000000000000000", "1e+20"),
+            (123456.0, "123456", "123456", "1.23456e+05"),
+            (1e15, "1000000000000000", "1e+15", "1e+15"),
+            (123456789012345680.0, "123456789012345680", "1.2345678901234568e+17", "1.2345678901234568e+17"),
+            (1e20, "100000000000000000000", "1e+20", "1e+20"),
             (1e21, "1e+21", "1e+21", "1e+21"),
             (0.00001, "0.00001", "1e-05", "1e-05"),
             (0.000001, "0.000001", "1e-06", "1e-06"),

@@ -5,6 +5,8 @@ use std::fmt;
 use model::matcher::Matcher;
 use model::time::TimestampMs;
 
+use crate::signature;
+
 /// A place in the text of a query, in bytes: `[start, end)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -37,6 +39,16 @@ impl ValueType {
             ValueType::Matrix => "range vector",
         }
     }
+
+    /// The name in the API and in few messages: `vector`.
+    pub fn short(self) -> &'static str {
+        match self {
+            ValueType::Scalar => "scalar",
+            ValueType::String => "string",
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+        }
+    }
 }
 
 /// An expression.
@@ -46,6 +58,28 @@ pub struct Expr {
     pub span: Span,
     /// What it is.
     pub kind: ExprKind,
+}
+
+impl Expr {
+    /// The type of the expression's value.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+            ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            // What isn't in the table has no type; the parser lets no such name through.
+            ExprKind::Call(call) => {
+                signature::find(call.function).map_or(ValueType::Vector, |found| found.return_type)
+            }
+            ExprKind::Binary(binary) => match (binary.lhs.value_type(), binary.rhs.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
+            ExprKind::Unary(unary) => unary.expr.value_type(),
+            ExprKind::Paren(inner) => inner.value_type(),
+        }
+    }
 }
 
 /// The kinds of expressions.
@@ -155,6 +189,16 @@ pub enum ExtendedRange {
     Smoothed,
 }
 
+impl ExtendedRange {
+    /// The word as PromQL writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExtendedRange::Anchored => "anchored",
+            ExtendedRange::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// A duration in brackets or after `offset`: a literal, or arithmetic that may use the query's step and range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DurationExpr {
@@ -247,6 +291,11 @@ impl AggregateOp {
             AggregateOp::Limitk => "limitk",
             AggregateOp::LimitRatio => "limit_ratio",
         }
+    }
+
+    /// Whether the operator needs the feature `promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
     }
 
     /// Whether a parameter comes before the vector.

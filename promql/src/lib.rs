@@ -21,4 +21,8 @@ pub mod annotations;
 pub mod ast;
 pub mod engine;
 pub mod features;
+pub mod parse;
+pub mod print;
+pub mod signature;
+mod types;
 pub mod value;

@@ -17,4 +17,24 @@
 //! - Bytes from disk never cause a panic or an allocation that they size unchecked.
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
+pub mod block;
+pub mod chunk;
+pub mod codec;
+pub mod db;
+mod error;
 pub mod fs;
+#[allow(dead_code)]
+mod head;
+mod head_chunks;
+mod maintenance;
+pub mod metrics;
+#[allow(dead_code)]
+pub mod options;
+pub mod postings;
+mod querier;
+pub mod select;
+mod wal;
+
+pub use db::{Damage, Db, HeadStats, OpenError};
+pub use head::index::Cardinality;
+pub use options::{Options, WalSync};

@@ -1,0 +1,212 @@
+//! Tokens: what the lexer hands to the grammar, and how messages speak of them.
+
+use std::fmt::Write;
+
+use crate::ast::{AggregateOp, BinaryOp, Span};
+
+/// A piece of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: TokenKind,
+    pub(super) span: Span,
+}
+
+/// The kinds of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// After the last token of a text that could be read to its end.
+    End,
+    /// After the last token before something that is no token; the lexer's error says what.
+    Error,
+    Identifier,
+    /// An identifier with a colon.
+    MetricIdentifier,
+    Number,
+    Duration,
+    /// Quoted, as it was written.
+    String,
+    LeftParen,
+    RightParen,
+    LeftBrace,
+    RightBrace,
+    LeftBracket,
+    RightBracket,
+    Comma,
+    Colon,
+    /// `=`
+    Assign,
+    /// `=~`
+    RegexMatch,
+    /// `!~`
+    RegexNoMatch,
+    /// `@`
+    At,
+    Op(BinaryOp),
+    Aggregate(AggregateOp),
+    Keyword(Keyword),
+    TimeWord(TimeWord),
+}
+
+/// Words with a meaning of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keyword {
+    Anchored,
+    Bool,
+    By,
+    Fill,
+    FillLeft,
+    FillRight,
+    GroupLeft,
+    GroupRight,
+    Ignoring,
+    Offset,
+    On,
+    Smoothed,
+    Without,
+}
+
+/// Words that are functions, too; some of them stand for times after `@` and in durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeWord {
+    Start,
+    End,
+    Step,
+    Range,
+    MaxOf,
+    MinOf,
+}
+
+/// Words that aren't plain identifiers, in lower case.
+const WORDS: [(&str, TokenKind); 39] = [
+    ("and", TokenKind::Op(BinaryOp::And)),
+    ("or", TokenKind::Op(BinaryOp::Or)),
+    ("unless", TokenKind::Op(BinaryOp::Unless)),
+    ("atan2", TokenKind::Op(BinaryOp::Atan2)),
+    ("sum", TokenKind::Aggregate(AggregateOp::Sum)),
+    ("avg", TokenKind::Aggregate(AggregateOp::Avg)),
+    ("count", TokenKind::Aggregate(AggregateOp::Count)),
+    ("min", TokenKind::Aggregate(AggregateOp::Min)),
+    ("max", TokenKind::Aggregate(AggregateOp::Max)),
+    ("group", TokenKind::Aggregate(AggregateOp::Group)),
+    ("stddev", TokenKind::Aggregate(AggregateOp::Stddev)),
+    ("stdvar", TokenKind::Aggregate(AggregateOp::Stdvar)),
+    ("topk", TokenKind::Aggregate(AggregateOp::Topk)),
+    ("bottomk", TokenKind::Aggregate(AggregateOp::Bottomk)),
+    ("count_values", TokenKind::Aggregate(AggregateOp::CountValues)),
+    ("quantile", TokenKind::Aggregate(AggregateOp::Quantile)),
+    ("limitk", TokenKind::Aggregate(AggregateOp::Limitk)),
+    ("limit_ratio", TokenKind::Aggregate(AggregateOp::LimitRatio)),
+    ("offset", TokenKind::Keyword(Keyword::Offset)),
+    ("smoothed", TokenKind::Keyword(Keyword::Smoothed)),
+    ("anchored", TokenKind::Keyword(Keyword::Anchored)),
+    ("by", TokenKind::Keyword(Keyword::By)),
+    ("without", TokenKind::Keyword(Keyword::Without)),
+    ("on", TokenKind::Keyword(Keyword::On)),
+    ("ignoring", TokenKind::Keyword(Keyword::Ignoring)),
+    ("group_left", TokenKind::Keyword(Keyword::GroupLeft)),
+    ("group_right", TokenKind::Keyword(Keyword::GroupRight)),
+    ("fill", TokenKind::Keyword(Keyword::Fill)),
+    ("fill_left", TokenKind::Keyword(Keyword::FillLeft)),
+    ("fill_right", TokenKind::Keyword(Keyword::FillRight)),
+    ("bool", TokenKind::Keyword(Keyword::Bool)),
+    ("start", TokenKind::TimeWord(TimeWord::Start)),
+    ("end", TokenKind::TimeWord(TimeWord::End)),
+    ("step", TokenKind::TimeWord(TimeWord::Step)),
+    ("range", TokenKind::TimeWord(TimeWord::Range)),
+    ("max_of", TokenKind::TimeWord(TimeWord::MaxOf)),
+    ("min_of", TokenKind::TimeWord(TimeWord::MinOf)),
+    ("inf", TokenKind::Number),
+    ("nan", TokenKind::Number),
+];
+
+impl TokenKind {
+    /// What a word is, whatever its case; `None` for a plain identifier.
+    pub(super) fn of_word(word: &str) -> Option<TokenKind> {
+        WORDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
+    }
+
+    /// Whether a metric may have this word for its name without quotes.
+    pub(super) fn is_metric_name(self) -> bool {
+        use Keyword::{Anchored, By, Fill, FillLeft, FillRight, Offset, Smoothed, Without};
+        match self {
+            TokenKind::Identifier | TokenKind::MetricIdentifier => true,
+            TokenKind::Aggregate(_) | TokenKind::TimeWord(_) => true,
+            TokenKind::Op(op) => op.is_set(),
+            TokenKind::Keyword(word) => {
+                matches!(word, Anchored | By | Fill | FillLeft | FillRight | Offset | Smoothed | Without)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a label may have this word for its name, without quotes, in a list of labels.
+    pub(super) fn is_label_name(self) -> bool {
+        match self {
+            TokenKind::Identifier | TokenKind::MetricIdentifier => true,
+            TokenKind::Aggregate(_) | TokenKind::TimeWord(_) => true,
+            TokenKind::Op(op) => op.is_set() || op == BinaryOp::Atan2,
+            TokenKind::Keyword(word) => word != Keyword::Without,
+            _ => false,
+        }
+    }
+
+    /// Whether the word is a keyword only before a parenthesis, so that metrics of that name stay in reach.
+    pub(super) fn is_fill(self) -> bool {
+        use Keyword::{Fill, FillLeft, FillRight};
+        matches!(self, TokenKind::Keyword(Fill | FillLeft | FillRight))
+    }
+
+    /// Whether an expression can begin here.
+    pub(super) fn begins_expression(self) -> bool {
+        use TokenKind::{Duration, LeftBrace, LeftParen, Number, Op, String};
+        self.is_metric_name()
+            || matches!(
+                self,
+                Duration | LeftBrace | LeftParen | Number | String | Op(BinaryOp::Add | BinaryOp::Sub)
+            )
+    }
+}
+
+/// The longest quotation of a token in a message, in characters.
+const QUOTE_CHARS_MAX: usize = 10;
+
+impl Token {
+    /// The token as messages name it; `text` is what was written.
+    pub(super) fn describe(&self, text: &str) -> String {
+        match self.kind {
+            TokenKind::End | TokenKind::Error => "end of input".to_owned(),
+            TokenKind::Identifier => format!("identifier {}", quoted(text)),
+            TokenKind::MetricIdentifier => format!("metric identifier {}", quoted(text)),
+            TokenKind::Number => format!("number {}", shortened(text)),
+            TokenKind::Duration => format!("duration {}", shortened(text)),
+            TokenKind::String => format!("string {}", shortened(text)),
+            TokenKind::Op(_) | TokenKind::At | TokenKind::RegexMatch | TokenKind::RegexNoMatch => {
+                format!("<op:{text}>")
+            }
+            TokenKind::Aggregate(_) => format!("<aggr:{text}>"),
+            TokenKind::Keyword(_) => format!("<{text}>"),
+            _ => quoted(text),
+        }
+    }
+}
+
+/// The text in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    let _ = model::labels::write_quoted(&mut out, text);
+    out
+}
+
+/// The text in quotes, cut where it is long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(QUOTE_CHARS_MAX) {
+        // The reference measures the length in bytes and cuts after characters.
+        Some((cut, _)) => {
+            let mut out = quoted(&text[..cut]);
+            let _ = write!(out, "...");
+            out
+        }
+        None if text.len() > QUOTE_CHARS_MAX => format!("{}...", quoted(text)),
+        None => quoted(text),
+    }
+}

@@ -1,0 +1,182 @@
+//! Bit streams, most significant bit first: what all chunk encodings are made of.
+//!
+//! The reader never fails: past the end it finds zeros, and the caller asks [`BitReader::overran`] once for
+//! each sample, or before anything that the bits size. That keeps checks out of the inner loops.
+
+use super::ChunkError;
+
+/// How many bits of [`BitReader::peek`] are sure to be those of the stream.
+pub(super) const PEEK_BITS: u32 = 57;
+
+/// Reads bits from a position on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// In bits from the start; may be past the end.
+    position: usize,
+}
+
+impl<'a> BitReader<'a> {
+    /// A reader that begins after `skip` bytes.
+    pub(super) fn new(bytes: &'a [u8], skip: usize) -> Self {
+        BitReader { bytes, position: skip * 8 }
+    }
+
+    /// Whether more bits were read than there are.
+    #[inline(always)]
+    pub(super) fn overran(&self) -> bool {
+        self.position > self.bytes.len() * 8
+    }
+
+    /// An error if more bits were read than there are.
+    #[inline(always)]
+    pub(super) fn check(&self) -> Result<(), ChunkError> {
+        if self.overran() { Err(ChunkError::Truncated) } else { Ok(()) }
+    }
+
+    /// Position in bits from the start of the chunk.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// How many bits are left; 0 after an overrun.
+    pub(super) fn left(&self) -> usize {
+        (self.bytes.len() * 8).saturating_sub(self.position)
+    }
+
+    /// The next [`PEEK_BITS`] bits at the top of a word; those below them are of no meaning.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> u64 {
+        self.word(self.position / 8) << (self.position % 8)
+    }
+
+    /// Goes ahead.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, bits: u32) {
+        self.position += bits as usize;
+    }
+
+    /// The next `count` bits as a number; `count` in 1..=64.
+    #[inline(always)]
+    pub(super) fn bits(&mut self, count: u32) -> u64 {
+        let top = if count <= PEEK_BITS { self.peek() } else { self.peek_all() };
+        self.skip(count);
+        top >> (64 - count)
+    }
+
+    /// The next bit.
+    #[inline(always)]
+    pub(super) fn bit(&mut self) -> bool {
+        self.bits(1) == 1
+    }
+
+    /// A zigzag LEB128 number, as Go's `binary.PutVarint` writes it.
+    pub(super) fn varint(&mut self) -> Result<i64, ChunkError> {
+        let raw = self.uvarint()?;
+        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// A LEB128 number, as Go's `binary.PutUvarint` writes it.
+    pub(super) fn uvarint(&mut self) -> Result<u64, ChunkError> {
+        let mut value: u64 = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.bits(8);
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                self.check()?;
+                return Ok(value);
+            }
+        }
+        Err(ChunkError::Corrupt("number of more than 64 bits"))
+    }
+
+    /// All of the next 64 bits.
+    #[inline(always)]
+    fn peek_all(&self) -> u64 {
+        let (byte, shift) = (self.position / 8, self.position % 8);
+        let ninth = self.bytes.get(byte + 8).copied().unwrap_or(0);
+        self.word(byte) << shift | u64::from(ninth) >> (8 - shift)
+    }
+
+    /// Eight bytes from an index on.
+    #[inline(always)]
+    fn word(&self, byte: usize) -> u64 {
+        match self.bytes.get(byte..).and_then(|rest| rest.first_chunk()) {
+            Some(word) => u64::from_be_bytes(*word),
+            None => self.last_word(byte),
+        }
+    }
+
+    /// Fewer than eight bytes, filled up with zeros.
+    #[cold]
+    #[inline(never)]
+    fn last_word(&self, byte: usize) -> u64 {
+        let rest = self.bytes.get(byte..).unwrap_or_default();
+        rest.iter().zip((0..8).rev()).fold(0, |word, (byte, place)| word | u64::from(*byte) << (8 * place))
+    }
+}
+
+/// Takes bits at its end.
+pub(super) trait PutBits {
+    /// Appends the lowest `count` bits of `value`; `count` in 1..=64.
+    fn put(&mut self, value: u64, count: u32);
+
+    /// Appends a zigzag LEB128 number.
+    fn put_varint(&mut self, value: i64) {
+        self.put_uvarint((value << 1 ^ value >> 63) as u64);
+    }
+
+    /// Appends a LEB128 number.
+    fn put_uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.put(value, 8);
+    }
+}
+
+/// Writes bits into a buffer of enough bytes, from a position on. Only bits before the position mean
+/// anything; those after it in the buffer may be overwritten.
+#[derive(Debug)]
+pub(super) struct BitSlice<'a> {
+    bytes: &'a mut [u8],
+    position: usize,
+}
+
+impl<'a> BitSlice<'a> {
+    /// A writer whose next bit goes to `position`, in bits.
+    pub(super) fn new(bytes: &'a mut [u8], position: usize) -> Self {
+        BitSlice { bytes, position }
+    }
+
+    /// Where the next bit goes, in bits.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl PutBits for BitSlice<'_> {
+    /// # Panics
+    ///
+    /// If the buffer is too short.
+    #[inline]
+    fn put(&mut self, value: u64, count: u32) {
+        let (byte, used) = (self.position / 8, self.position % 8);
+        let value = value << (64 - count);
+        let kept = if used == 0 { 0 } else { self.bytes[byte] & !(0xff >> used) };
+        let word = (value >> used | u64::from(kept) << 56).to_be_bytes();
+        self.position += count as usize;
+        let needed = self.position.div_ceil(8) - byte;
+        match self.bytes[byte..].first_chunk_mut() {
+            Some(room) => *room = word,
+            None => self.bytes[byte..byte + needed].copy_from_slice(&word[..needed]),
+        }
+        if needed > 8 {
+            self.bytes[byte + 8] = (value << (8 - used) & 0xff) as u8;
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Reading XOR chunks.
+//!
+//! One look at the next 57 bits decides most samples. A sample that comes at the same distance as the one
+//! before and with the same value is two zero bits, and those are the most: `2k` leading zeros are `k` such
+//! samples, which a [`Sink`] takes as one run. Reading goes on past the end as if there were zeros; each turn
+//! of the loop finds out about that, so that no single read has to.
+
+use super::super::ChunkError;
+use super::super::bits::{BitReader, PEEK_BITS};
+use super::super::window::Window;
+use super::{AppendState, DOD_BITS, HEADER_BYTES};
+
+/// Fewest bits of a sample, but for the first two.
+const SAMPLE_BITS_MIN: usize = 2;
+
+/// Appends the samples in `[mint, maxt]`, both inclusive, to the columns. Reading ends with the first sample
+/// after `maxt`; what follows isn't looked at. After an error the columns are as before.
+pub fn decode_into(
+    bytes: &[u8],
+    mint: i64,
+    maxt: i64,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let mut decoder = Decoder::new(bytes)?;
+    let (before, most) = (timestamps.len(), usize::from(decoder.samples));
+    timestamps.resize(before + most, 0);
+    values.resize(before + most, 0.0);
+    let mut columns =
+        Columns { timestamps: &mut timestamps[before..], values: &mut values[before..], len: 0, mint, maxt };
+    let result = decoder.run(&mut columns);
+    let len = if result.is_ok() { columns.len } else { 0 };
+    timestamps.truncate(before + len);
+    values.truncate(before + len);
+    result
+}
+
+/// The last sample; `None` if there is none.
+pub fn last_sample(bytes: &[u8]) -> Result<Option<(i64, f64)>, ChunkError> {
+    let state = resume(bytes)?;
+    Ok((state.samples > 0).then(|| (state.last_timestamp(), state.last_value())))
+}
+
+/// See [`AppendState::resume`].
+pub(super) fn resume(bytes: &[u8]) -> Result<AppendState, ChunkError> {
+    let mut decoder = Decoder::new(bytes)?;
+    decoder.run(&mut Nowhere)?;
+    Ok(AppendState {
+        timestamp: decoder.timestamp,
+        delta: decoder.delta,
+        value_bits: decoder.value_bits,
+        bit_len: decoder.bits.position() as u32,
+        samples: decoder.samples,
+        window: decoder.window,
+    })
+}
+
+/// Takes samples; says whether it wants more.
+trait Sink {
+    fn one(&mut self, timestamp: i64, value: f64) -> bool;
+
+    /// `count` samples of one value, the first at `timestamp + delta`, each `delta` after the one before.
+    fn run(&mut self, timestamp: i64, delta: i64, count: usize, value: f64) -> bool;
+}
+
+/// For those who only want the state at the end.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn one(&mut self, _: i64, _: f64) -> bool {
+        true
+    }
+
+    fn run(&mut self, _: i64, _: i64, _: usize, _: f64) -> bool {
+        true
+    }
+}
+
+/// Columns with room for all samples.
+struct Columns<'a> {
+    timestamps: &'a mut [i64],
+    values: &'a mut [f64],
+    /// Samples so far.
+    len: usize,
+    mint: i64,
+    maxt: i64,
+}
+
+impl Sink for Columns<'_> {
+    #[inline(always)]
+    fn one(&mut self, timestamp: i64, value: f64) -> bool {
+        if timestamp > self.maxt {
+            return false;
+        }
+        // Written in any case and kept only from mint on: cheaper than a branch that is hard to foresee.
+        self.timestamps[self.len] = timestamp;
+        self.values[self.len] = value;
+        self.len += usize::from(timestamp >= self.mint);
+        true
+    }
+
+    #[inline(always)]
+    fn run(&mut self, timestamp: i64, delta: i64, count: usize, value: f64) -> bool {
+        let inside = || {
+            let first = timestamp.checked_add(delta)?;
+            let last = delta.checked_mul(count as i64)?.checked_add(timestamp)?;
+            (delta >= 0 && first >= self.mint && last <= self.maxt).then_some(first)
+        };
+        let Some(first) = inside() else {
+            let mut timestamp = timestamp;
+            return (0..count).all(|_| {
+                timestamp = timestamp.wrapping_add(delta);
+                self.one(timestamp, value)
+            });
+        };
+        let places = self.len..self.len + count;
+        for (place, step) in self.timestamps[places.clone()].iter_mut().zip(0..) {
+            *place = first + delta * step;
+        }
+        self.values[places].fill(value);
+        self.len += count;
+        true
+    }
+}
+
+struct Decoder<'a> {
+    bits: BitReader<'a>,
+    samples: u16,
+    timestamp: i64,
+    delta: u64,
+    value_bits: u64,
+    window: Window,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, ChunkError> {
+        let header = bytes.first_chunk().ok_or(ChunkError::Truncated)?;
+        let samples = u16::from_be_bytes(*header);
+        let bits = BitReader::new(bytes, HEADER_BYTES);
+        if usize::from(samples) > 2 + bits.left() / SAMPLE_BITS_MIN {
+            return Err(ChunkError::Truncated);
+        }
+        Ok(Decoder { bits, samples, timestamp: 0, delta: 0, value_bits: 0, window: Window::unset() })
+    }
+
+    /// Reads until the sink has enough or there are no more samples.
+    #[inline(always)]
+    fn run(&mut self, sink: &mut impl Sink) -> Result<(), ChunkError> {
+        if self.samples == 0 {
+            return Ok(());
+        }
+        self.timestamp = self.bits.varint()?;
+        self.value_bits = self.bits.bits(64);
+        self.bits.check()?;
+        if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) || self.samples == 1 {
+            return Ok(());
+        }
+        self.delta = self.bits.uvarint()?;
+        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+        self.value_bits ^= self.window.read(&mut self.bits)?;
+        self.bits.check()?;
+        if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) {
+            return Ok(());
+        }
+        self.rest(sink)
+    }
+
+    /// Reads from the third sample on.
+    #[inline(always)]
+    fn rest(&mut self, sink: &mut impl Sink) -> Result<(), ChunkError> {
+        let mut left = usize::from(self.samples) - 2;
+        while left > 0 {
+            let zeros = self.bits.peek().leading_zeros().min(PEEK_BITS);
+            if zeros < 2 {
+                self.sample(zeros == 1)?;
+                self.bits.check()?;
+                left -= 1;
+                if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) {
+                    break;
+                }
+                continue;
+            }
+            let count = (zeros as usize / 2).min(left);
+            self.bits.skip(2 * count as u32);
+            self.bits.check()?;
+            let (from, delta) = (self.timestamp, self.delta as i64);
+            self.timestamp = from.wrapping_add(delta.wrapping_mul(count as i64));
+            left -= count;
+            if !sink.run(from, delta, count, f64::from_bits(self.value_bits)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one sample that isn't like the one before: `punctual` if only its value differs.
+    #[inline(always)]
+    fn sample(&mut self, punctual: bool) -> Result<(), ChunkError> {
+        if punctual {
+            self.bits.skip(1);
+        } else {
+            self.delta = self.delta.wrapping_add(self.dod() as u64);
+        }
+        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+        self.value_bits ^= self.window.read(&mut self.bits)?;
+        Ok(())
+    }
+
+    /// Reads a difference of differences that isn't 0.
+    #[inline(always)]
+    fn dod(&mut self) -> i64 {
+        let ones = (!self.bits.peek()).leading_zeros();
+        let Some(size) = DOD_BITS.get(ones as usize - 1) else {
+            self.bits.skip(4);
+            return self.bits.bits(64) as i64;
+        };
+        self.bits.skip(ones + 1);
+        let raw = self.bits.bits(*size) as i64;
+        // The range is -(half - 1) ..= half: not two's complement.
+        if raw > 1 << (size - 1) { raw - (1 << size) } else { raw }
+    }
+}
