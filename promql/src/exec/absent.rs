@@ -81,11 +81,7 @@ fn labels_of_matchers(matchers: &[Matcher]) -> Labels {
 }
 
 /// `scalar`: the one float at each step, NaN if there are none or several.
-pub(crate) fn scalar<'q>(
-    ctx: &'q Context<'q>,
-    call: &'q Call,
-    steps: Steps,
-) -> Result<Vec<f64>, QueryError> {
+pub(crate) fn scalar<'q>(ctx: &'q Context<'q>, call: &'q Call, steps: Steps) -> Result<Vec<f64>, QueryError> {
     let held_before = ctx.budget.samples();
     let input = super::eval_vector(ctx, &call.args[0], steps)?;
     let mut values = vec![NORMAL_NAN; steps.count];

@@ -2,7 +2,9 @@
 
 use super::select::{Wanted, wanted};
 use super::source::{Conflict, Source, drop_metadata};
-use super::{Context, Evaluated, absent, classic, eval_scalar, eval_vector, info, label, map, scalar, sort, window};
+use super::{
+    Context, Evaluated, absent, classic, eval_scalar, eval_vector, info, label, map, scalar, sort, window,
+};
 use crate::engine::QueryError;
 use crate::functions::date;
 use crate::plan::function::{DatePart, Function};

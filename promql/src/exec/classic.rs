@@ -40,7 +40,8 @@ pub(crate) fn quantile<'q>(
     let quantiles = eval_scalar(ctx, &call.args[0], steps)?;
     warn_of_quantiles(ctx, &quantiles, call.args[0].span);
     let input = eval_vector(ctx, &call.args[1], steps)?;
-    let source = Histograms::new(ctx, input, vec![(None, Question::Quantile(quantiles))], call.args[1].span, steps);
+    let source =
+        Histograms::new(ctx, input, vec![(None, Question::Quantile(quantiles))], call.args[1].span, steps);
     Ok(drop_metadata(ctx, Box::new(source), Conflict::SameStep))
 }
 
@@ -135,7 +136,8 @@ impl<'q> Histograms<'q> {
         span: Span,
         steps: Steps,
     ) -> Self {
-        let mut source = Histograms { ctx, questions, labels: Vec::new(), groups: Vec::new(), span, steps, input };
+        let mut source =
+            Histograms { ctx, questions, labels: Vec::new(), groups: Vec::new(), span, steps, input };
         let mut index_of: HashMap<Labels, usize> = HashMap::new();
         for series in 0..source.input.len() {
             let labels = source.input.labels(series);
@@ -187,7 +189,9 @@ impl<'q> Histograms<'q> {
     ) -> f64 {
         let name = self.native_name(labels);
         match question {
-            Question::Quantile(quantiles) => native::quantile(quantiles[step], histogram, name, self.span, notes),
+            Question::Quantile(quantiles) => {
+                native::quantile(quantiles[step], histogram, name, self.span, notes)
+            }
             Question::Fraction { lower, upper } => {
                 native::fraction(lower[step], upper[step], histogram, name, self.span, notes)
             }
@@ -213,7 +217,11 @@ impl<'q> Histograms<'q> {
                         times_ms: (time, time),
                         samples: 1,
                     };
-                    notes.info_forced_monotonicity(self.span, self.about(FORCED_MONOTONICITY, labels), figures);
+                    notes.info_forced_monotonicity(
+                        self.span,
+                        self.about(FORCED_MONOTONICITY, labels),
+                        figures,
+                    );
                 }
                 answer.value
             }
@@ -284,7 +292,8 @@ impl Source for Histograms<'_> {
             }
         }
         let mut notes = Annotations::default();
-        let bucket_columns: Vec<(f64, &Column)> = group.buckets.iter().map(|(b, s)| (*b, &columns[s])).collect();
+        let bucket_columns: Vec<(f64, &Column)> =
+            group.buckets.iter().map(|(b, s)| (*b, &columns[s])).collect();
         let native_columns: Vec<&Column> = group.native.iter().map(|series| &columns[series]).collect();
         let mut buckets: Vec<Bucket> = Vec::new();
         for step in (0..self.steps.count).filter(|step| Self::is_asked(question, *step)) {
@@ -292,7 +301,8 @@ impl Source for Histograms<'_> {
             for (bound, column) in &bucket_columns {
                 buckets.extend(column.float(step).map(|count| Bucket { upper: *bound, count }));
             }
-            let histogram: Option<&Arc<FloatHistogram>> = native_columns.iter().find_map(|c| c.histogram(step));
+            let histogram: Option<&Arc<FloatHistogram>> =
+                native_columns.iter().find_map(|c| c.histogram(step));
             match (histogram, buckets.is_empty()) {
                 (Some(_), false) => {
                     let text = "vector contains a mix of classic and native histograms";

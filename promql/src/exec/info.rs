@@ -160,7 +160,8 @@ impl InfoSeries {
                 info.times.push(times);
             }
             if samples.histograms.iter().any(|histogram| !histogram.is_stale()) {
-                let text = format!("this should be an info metric, with float samples: {}", set.labels(series));
+                let text =
+                    format!("this should be an info metric, with float samples: {}", set.labels(series));
                 return Err(QueryError::Execution(text));
             }
         }
@@ -220,7 +221,13 @@ struct Enrichment<'a> {
 }
 
 impl<'a> Enrichment<'a> {
-    fn new(base: &'a Held, is_info: &'a [bool], asked: &'a Asked, info: &'a InfoSeries, steps: Steps) -> Self {
+    fn new(
+        base: &'a Held,
+        is_info: &'a [bool],
+        asked: &'a Asked,
+        info: &'a InfoSeries,
+        steps: Steps,
+    ) -> Self {
         let mut by_target: HashMap<Labels, BTreeMap<String, Vec<usize>>> = HashMap::new();
         for (series, labels) in info.labels.iter().enumerate() {
             let target = by_target.entry(labels.only(&IDENTIFYING_LABELS)).or_default();
@@ -274,7 +281,8 @@ impl<'a> Enrichment<'a> {
                 self.put(labels.clone(), series, step, sample)?;
                 continue;
             }
-            let seen: Vec<usize> = target.values().filter_map(|of_metric| self.newest(of_metric, step)).collect();
+            let seen: Vec<usize> =
+                target.values().filter_map(|of_metric| self.newest(of_metric, step)).collect();
             let enriched = match known.get(&seen) {
                 Some(enriched) => enriched.clone(),
                 None => {
@@ -324,7 +332,13 @@ impl<'a> Enrichment<'a> {
         Ok(Some(enriched.build()))
     }
 
-    fn put(&mut self, labels: Labels, series: usize, step: usize, sample: SampleValue) -> Result<(), QueryError> {
+    fn put(
+        &mut self,
+        labels: Labels,
+        series: usize,
+        step: usize,
+        sample: SampleValue,
+    ) -> Result<(), QueryError> {
         let next = self.result.columns.len();
         let slot = *self.slot_of.entry(labels).or_insert_with_key(|labels| {
             self.result.labels.push(labels.clone());

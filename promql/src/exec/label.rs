@@ -29,7 +29,8 @@ pub(crate) fn replace<'q>(
     steps: Steps,
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let [dst, replacement, src, pattern] = [1, 2, 3, 4].map(|i| call.args.get(i).map_or("", text));
-    let wrong = |what: &str, text: &str| QueryError::Execution(format!("invalid {what} in label_replace(): {text}"));
+    let wrong =
+        |what: &str, text: &str| QueryError::Execution(format!("invalid {what} in label_replace(): {text}"));
     let regex = AnchoredRegex::new(pattern).map_err(|_| wrong("regular expression", pattern))?;
     if !is_label_name(dst) {
         return Err(wrong("destination label name", dst));
@@ -55,7 +56,9 @@ pub(crate) fn join<'q>(
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let (dst, separator) = (call.args.get(1).map_or("", text), call.args.get(2).map_or("", text));
     let sources: Vec<&str> = call.args.iter().skip(3).map(text).collect();
-    let wrong = |what: &str, text: &str| QueryError::Execution(format!("invalid {what} label name in label_join(): {text}"));
+    let wrong = |what: &str, text: &str| {
+        QueryError::Execution(format!("invalid {what} label name in label_join(): {text}"))
+    };
     if let Some(src) = sources.iter().find(|name| !is_label_name(name)) {
         return Err(wrong("source", src));
     }

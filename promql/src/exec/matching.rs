@@ -21,7 +21,11 @@ pub(crate) struct Slots {
 impl Slots {
     /// The slots of two sides.
     pub(crate) fn of(left: &dyn Source, right: &dyn Source, matching: &VectorMatching) -> Self {
-        if matching.on { Self::on(left, right, &matching.labels) } else { Self::ignoring(left, right, matching) }
+        if matching.on {
+            Self::on(left, right, &matching.labels)
+        } else {
+            Self::ignoring(left, right, matching)
+        }
     }
 
     /// `on`: from the dictionaries of the labels named.

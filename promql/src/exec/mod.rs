@@ -114,14 +114,17 @@ impl<'q> Context<'q> {
             return Err(QueryError::Execution("plan names an unknown selection".to_owned()));
         };
         let hints = SelectHints::new(wanted.mint, wanted.maxt, &self.cancel);
-        let selected = self.querier.select(&wanted.matchers, &hints).map_err(|error| self.storage_error(error))?;
+        let selected =
+            self.querier.select(&wanted.matchers, &hints).map_err(|error| self.storage_error(error))?;
         Ok(Arc::clone(self.sets[fetch].get_or_init(|| Arc::from(selected))))
     }
 
     /// A storage's error as that of a query.
     pub(crate) fn storage_error(&self, error: StorageError) -> QueryError {
         match error {
-            StorageError::Cancelled if Instant::now() >= self.deadline => QueryError::Timeout(Phase::Evaluation),
+            StorageError::Cancelled if Instant::now() >= self.deadline => {
+                QueryError::Timeout(Phase::Evaluation)
+            }
             StorageError::Cancelled => QueryError::Canceled(Phase::Evaluation),
             error => QueryError::Storage(error),
         }
@@ -129,10 +132,6 @@ impl<'q> Context<'q> {
 
     pub(crate) fn warn(&self, span: Span, text: impl Into<String>) {
         self.annotations.lock().warn(span, text);
-    }
-
-    pub(crate) fn info(&self, span: Span, text: impl Into<String>) {
-        self.annotations.lock().info(span, text);
     }
 
     /// Adds what an operator collected for itself.
@@ -212,7 +211,11 @@ pub(crate) enum Evaluated<'q> {
 }
 
 /// Evaluates a node over steps.
-pub(crate) fn eval<'q>(ctx: &'q Context<'q>, node: &'q Node, steps: Steps) -> Result<Evaluated<'q>, QueryError> {
+pub(crate) fn eval<'q>(
+    ctx: &'q Context<'q>,
+    node: &'q Node,
+    steps: Steps,
+) -> Result<Evaluated<'q>, QueryError> {
     ctx.check()?;
     let started = ctx.profile.as_ref().map(|_| Instant::now());
     let value = match &node.kind {

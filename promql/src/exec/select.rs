@@ -107,7 +107,9 @@ impl Instant<'_> {
     fn read_one(&self, series: usize, out: &mut Column) -> Result<(), QueryError> {
         let (at, _) = self.bounds();
         let newest = self.set.last(series, at - self.ctx.lookback_ms + 1, at);
-        let Some((time, sample)) = newest.map_err(|error| self.ctx.storage_error(error))? else { return Ok(()) };
+        let Some((time, sample)) = newest.map_err(|error| self.ctx.storage_error(error))? else {
+            return Ok(());
+        };
         match (sample, self.wanted) {
             (SampleValue::Float(value), _) if is_stale_nan(value) => {}
             (SampleValue::Histogram(histogram), _) if histogram.is_stale() => {}

@@ -72,7 +72,8 @@ pub(crate) fn eval<'q>(
     let presence = Presence::of(ctx, &left, &slots.left, slots.count, steps.count)?;
     let right = Masked { inner: right, slot_of: slots.right, presence, kept_if: false };
     let both = Box::new(Chained { left, right });
-    let relabel: Vec<_> = (0..both.len()).map(|series| (both.labels(series), both.drops_name(series))).collect();
+    let relabel: Vec<_> =
+        (0..both.len()).map(|series| (both.labels(series), both.drops_name(series))).collect();
     Ok(Box::new(Relabelled::new(both, Conflict::SameStep, |series| relabel[series].clone())))
 }
 

@@ -54,12 +54,7 @@ pub(crate) fn by_label<'q>(
     Ok(Box::new(held))
 }
 
-fn gather<'q>(
-    ctx: &'q Context<'q>,
-    node: &Node,
-    call: &'q Call,
-    steps: Steps,
-) -> Result<Held, QueryError> {
+fn gather<'q>(ctx: &'q Context<'q>, node: &Node, call: &'q Call, steps: Steps) -> Result<Held, QueryError> {
     if steps.count > 1 {
         ctx.warn(node.span, INEFFECTIVE);
     }

@@ -175,7 +175,8 @@ impl<'q> Relabelled<'q> {
         relabel: impl Fn(usize) -> (Labels, bool),
     ) -> Self {
         let mut slot_of: HashMap<Labels, usize> = HashMap::with_capacity(inner.len());
-        let mut source = Relabelled { labels: Vec::new(), parts: Vec::new(), drops: Vec::new(), conflict, inner };
+        let mut source =
+            Relabelled { labels: Vec::new(), parts: Vec::new(), drops: Vec::new(), conflict, inner };
         for series in 0..source.inner.len() {
             let (labels, drops) = relabel(series);
             let slot = *slot_of.entry(labels.clone()).or_insert(source.labels.len());
@@ -279,7 +280,11 @@ impl Source for Unnamed<'_> {
 
 /// The labels without those of the metric.
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
-    if METADATA_LABELS.iter().any(|name| labels.has(name)) { labels.without(&METADATA_LABELS) } else { labels.clone() }
+    if METADATA_LABELS.iter().any(|name| labels.has(name)) {
+        labels.without(&METADATA_LABELS)
+    } else {
+        labels.clone()
+    }
 }
 
 /// Drops the metadata labels of all series, now or, where names are removed late, at the end of the query.
@@ -292,7 +297,8 @@ pub(crate) fn drop_metadata<'q>(
     if delayed || inner.unique_without_metadata() {
         return Box::new(Unnamed { inner, delayed });
     }
-    let labels: Vec<Labels> = (0..inner.len()).map(|series| without_metadata(&inner.labels(series))).collect();
+    let labels: Vec<Labels> =
+        (0..inner.len()).map(|series| without_metadata(&inner.labels(series))).collect();
     Box::new(Relabelled::new(inner, conflict, |series| (labels[series].clone(), true)))
 }
 

@@ -19,12 +19,11 @@ pub(crate) fn eval<'q>(
     subquery: &'q Subquery,
     steps: Steps,
 ) -> Result<Box<dyn RangeSource + 'q>, QueryError> {
-    let inner: Box<dyn Source + 'q>;
     let grid = grid(subquery, steps);
-    match grid {
-        Some(grid) => inner = eval_vector(ctx, &subquery.input, grid)?,
-        None => inner = Box::new(Held::empty()),
-    }
+    let inner: Box<dyn Source + 'q> = match grid {
+        Some(grid) => eval_vector(ctx, &subquery.input, grid)?,
+        None => Box::new(Held::empty()),
+    };
     Ok(Box::new(Resampled { inner, grid: grid.unwrap_or(steps) }))
 }
 

@@ -85,7 +85,9 @@ fn check_extended(
     if allowed {
         return Ok(());
     }
-    Err(QueryError::Execution(format!("{modifier} modifier can only be used with: {functions} - not with {name}")))
+    Err(QueryError::Execution(format!(
+        "{modifier} modifier can only be used with: {functions} - not with {name}"
+    )))
 }
 
 pub(crate) struct Windowed<'q> {
@@ -181,8 +183,7 @@ impl Windowed<'_> {
                 let factor = self.param(index)[step];
                 if factor <= 0.0 || factor >= 1.0 {
                     let short = if index == 0 { "sf" } else { "tf" };
-                    let text =
-                        format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}");
+                    let text = format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}");
                     return Err(QueryError::Execution(text));
                 }
             }
@@ -193,7 +194,8 @@ impl Windowed<'_> {
     /// The annotations that floats alone can bring about.
     fn annotate_floats(&self, series: usize, windows: &FloatWindows<'_>, notes: &mut Annotations) {
         if self.function == WindowFunction::Quantile {
-            let with_window = (0..windows.bounds.len()).filter(|s| windows.bounds[*s].0 < windows.bounds[*s].1);
+            let with_window =
+                (0..windows.bounds.len()).filter(|s| windows.bounds[*s].0 < windows.bounds[*s].1);
             for quantile in with_window.map(|step| windows.params[0][step]) {
                 if !(0.0..=1.0).contains(&quantile) {
                     notes.warn(self.first_span, invalid_quantile(quantile));
@@ -233,7 +235,12 @@ impl Windowed<'_> {
         }
     }
 
-    fn count(&self, samples: &SampleColumns, floats: &[(u32, u32)], histograms: &[(u32, u32)]) -> Result<(), QueryError> {
+    fn count(
+        &self,
+        samples: &SampleColumns,
+        floats: &[(u32, u32)],
+        histograms: &[(u32, u32)],
+    ) -> Result<(), QueryError> {
         let size = |(low, high): &(u32, u32)| u64::from(high - low);
         let mut weights: Vec<u64> = vec![0];
         for histogram in &samples.histograms {
@@ -265,7 +272,15 @@ impl Windowed<'_> {
         Ok(())
     }
 
-    fn read_extended(&self, series: usize, samples: &SampleColumns, floats: &[(u32, u32)], histograms: &[(u32, u32)], out: &mut Column, notes: &mut Annotations) {
+    fn read_extended(
+        &self,
+        series: usize,
+        samples: &SampleColumns,
+        floats: &[(u32, u32)],
+        histograms: &[(u32, u32)],
+        out: &mut Column,
+        notes: &mut Annotations,
+    ) {
         let labels = self.input.labels(series);
         for step in 0..self.steps.count {
             let range_end = self.window_end(step);

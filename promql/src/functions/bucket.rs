@@ -80,7 +80,7 @@ pub(crate) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> Answer {
 
 /// Binary search as the reference's, also where NaN makes it odd.
 fn first_at_least(buckets: &[Bucket], rank: f64) -> usize {
-    buckets.partition_point(|bucket| !(bucket.count >= rank))
+    buckets.partition_point(|bucket| bucket.count < rank || bucket.count.is_nan() || rank.is_nan())
 }
 
 /// The fraction of observations between two values.

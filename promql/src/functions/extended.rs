@@ -34,10 +34,10 @@ pub(crate) fn evaluate(
     notes: &mut Annotations,
 ) -> Option<SampleValue> {
     if matches!(window.function, WindowFunction::Changes | WindowFunction::Resets) {
-        let from_anchor = window.from_anchor(samples)?;
+        let anchored = window.anchored(samples)?;
         return Some(SampleValue::Float(match window.function {
-            WindowFunction::Changes => mixed_window::changes(&from_anchor),
-            _ => mixed_window::resets(&from_anchor),
+            WindowFunction::Changes => mixed_window::changes(&anchored),
+            _ => mixed_window::resets(&anchored),
         }));
     }
     match (samples.values.is_empty(), samples.histograms.is_empty()) {
@@ -112,7 +112,7 @@ impl ExtendedWindow<'_> {
 
     /// The samples from the anchor on: the last one, of either kind, not after the range's start. `None` if
     /// no sample is after it.
-    fn from_anchor<'a>(&self, samples: &MixedWindow<'a>) -> Option<MixedWindow<'a>> {
+    fn anchored<'a>(&self, samples: &MixedWindow<'a>) -> Option<MixedWindow<'a>> {
         let floats = samples.times.partition_point(|time| *time <= self.range_start);
         let histograms = samples.histogram_times.partition_point(|time| *time <= self.range_start);
         if floats >= samples.times.len() && histograms >= samples.histogram_times.len() {
@@ -149,10 +149,10 @@ impl ExtendedWindow<'_> {
         }
         let mut result = right.clone();
         self.noted(result.sub(&left), Operation::Subtraction, notes)?;
-        if self.counter() {
-            if let Some(correction) = self.correction(samples, (first, last), (&left, &right), notes)? {
-                self.noted(result.add(&correction), Operation::Addition, notes)?;
-            }
+        if self.counter()
+            && let Some(correction) = self.correction(samples, (first, last), (&left, &right), notes)?
+        {
+            self.noted(result.add(&correction), Operation::Addition, notes)?;
         }
         if self.function == WindowFunction::Rate {
             result.div(self.range_seconds());
@@ -177,14 +177,24 @@ impl ExtendedWindow<'_> {
         Some(())
     }
 
-    fn left(&self, samples: &MixedWindow<'_>, first: usize, notes: &mut Annotations) -> Option<FloatHistogram> {
+    fn left(
+        &self,
+        samples: &MixedWindow<'_>,
+        first: usize,
+        notes: &mut Annotations,
+    ) -> Option<FloatHistogram> {
         if self.smoothed && samples.histogram_times[first] < self.range_start {
             return self.between(samples, first, self.range_start, notes);
         }
         Some(FloatHistogram::clone(&samples.histograms[first]))
     }
 
-    fn right(&self, samples: &MixedWindow<'_>, last: usize, notes: &mut Annotations) -> Option<FloatHistogram> {
+    fn right(
+        &self,
+        samples: &MixedWindow<'_>,
+        last: usize,
+        notes: &mut Annotations,
+    ) -> Option<FloatHistogram> {
         if self.smoothed && last > 0 && samples.histogram_times[last] > self.range_end {
             return self.between(samples, last - 1, self.range_end, notes);
         }
@@ -362,7 +372,8 @@ fn histogram_at(
     let before = &window.histograms[previous];
     let Some(after) = window.histograms.get(next) else {
         // The hint tells about two samples that follow each other, not about a value that goes on.
-        let carried = FloatHistogram { counter_reset_hint: CounterResetHint::Unknown, ..FloatHistogram::clone(before) };
+        let carried =
+            FloatHistogram { counter_reset_hint: CounterResetHint::Unknown, ..FloatHistogram::clone(before) };
         return Some(Arc::new(carried));
     };
     let gauge = |histogram: &FloatHistogram| histogram.counter_reset_hint == CounterResetHint::Gauge;
@@ -379,4 +390,36 @@ fn histogram_at(
         notes.warn(about.span, mixed_schemas(about.metric_name));
     }
     mixed.map(Arc::new)
+}
+
+/// The samples of a range with one at each of its ends, as a range vector itself shows them.
+pub(crate) fn cut(
+    times: &[TimestampMs],
+    values: &[f64],
+    start: TimestampMs,
+    end: TimestampMs,
+    smoothed: bool,
+) -> (Vec<TimestampMs>, Vec<f64>) {
+    if times.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let point = |i: usize| (times[i], values[i]);
+    let highest = times.len() - 1;
+    let mut first = times[..highest].partition_point(|time| *time <= start).saturating_sub(1);
+    let last = if smoothed { times[..highest].partition_point(|time| *time < end) } else { highest };
+    if times[last] <= start {
+        return (Vec::new(), Vec::new());
+    }
+    let left = match smoothed && times[first] < start {
+        true => interpolate(point(first), point(first + 1), start, false),
+        false => values[first],
+    };
+    let right = match smoothed && last > 0 && times[last] > end {
+        true => interpolate(point(last - 1), point(last), end, false),
+        false => values[last],
+    };
+    first += usize::from(times[first] <= start);
+    let inner = first..(last + usize::from(times[last] < end)).max(first);
+    let cut_times = [&[start], &times[inner.clone()], &[end]].concat();
+    (cut_times, [&[left], &values[inner], &[right]].concat())
 }

@@ -25,7 +25,7 @@ impl Extrapolation {
     pub(crate) fn factor_since(&self, start: TimestampMs) -> f64 {
         let sampled = (self.last_time - start) as f64 / 1000.0;
         let (average, threshold) = self.distances();
-        whole(sampled, 0.0, self.to_end(average, threshold))
+        whole(sampled, 0.0, self.distance_to_end(average, threshold))
     }
 
     /// The factor that makes the increase between samples that of the window.
@@ -42,7 +42,7 @@ impl Extrapolation {
                 to_start = to_zero;
             }
         }
-        whole(sampled, to_start, self.to_end(average, threshold))
+        whole(sampled, to_start, self.distance_to_end(average, threshold))
     }
 
     fn sampled(&self) -> f64 {
@@ -54,7 +54,7 @@ impl Extrapolation {
         (average, average * EDGE_DISTANCE_MAX)
     }
 
-    fn to_end(&self, average: f64, threshold: f64) -> f64 {
+    fn distance_to_end(&self, average: f64, threshold: f64) -> f64 {
         let to_end = (self.range_end - self.last_time) as f64 / 1000.0;
         if to_end >= threshold { average / 2.0 } else { to_end }
     }

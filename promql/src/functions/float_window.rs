@@ -223,11 +223,7 @@ fn last_two(windows: &FloatWindows<'_>, out: &mut [f64], counter: bool) {
 }
 
 /// How many samples of each window are in the given relation to the sample before them.
-fn counted(
-    windows: &FloatWindows<'_>,
-    out: &mut [f64],
-    counts: impl Fn(&FloatWindows<'_>, usize) -> bool,
-) {
+fn counted(windows: &FloatWindows<'_>, out: &mut [f64], counts: impl Fn(&FloatWindows<'_>, usize) -> bool) {
     let mut running = Vec::with_capacity(windows.values.len());
     let mut count = 0_u32;
     for sample in 0..windows.values.len() {

@@ -260,7 +260,8 @@ fn increase(
     }
     // What was before a reset right after the first sample doesn't matter, not even its layout.
     let second_is_reset = counter && is_reset(window, 1, &histograms[0]);
-    let first = if second_is_reset { Arc::new(nothing_like(&histograms[1])) } else { Arc::clone(&histograms[0]) };
+    let first =
+        if second_is_reset { Arc::new(nothing_like(&histograms[1])) } else { Arc::clone(&histograms[0]) };
     let custom = first.has_custom_buckets();
     let inner = &histograms[1..histograms.len() - 1];
     let same_kind = |histogram: &Arc<FloatHistogram>| histogram.has_custom_buckets() == custom;

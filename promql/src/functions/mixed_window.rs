@@ -220,7 +220,9 @@ pub(crate) fn changes(window: &MixedWindow<'_>) -> f64 {
 /// A float after a histogram, or the other way round, is a reset.
 pub(crate) fn resets(window: &MixedWindow<'_>) -> f64 {
     count_pairs(window, |(before, previous), (now, current)| match (previous, current) {
-        (Sample::Float(previous), Sample::Float(current)) => current < previous || start::is_reset(*before, *now),
+        (Sample::Float(previous), Sample::Float(current)) => {
+            current < previous || start::is_reset(*before, *now)
+        }
         (Sample::Histogram(previous), Sample::Histogram(current)) => {
             start::is_reset(*before, *now) || current.detect_reset(previous)
         }

@@ -59,7 +59,9 @@ impl Builder<'_> {
             ExprKind::Unary(unary) => NodeKind::Negate(Box::new(self.node(&unary.expr)?)),
             ExprKind::Number(literal) => NodeKind::Number(literal.value),
             ExprKind::String(text) => NodeKind::Text(text.clone()),
-            ExprKind::Vector(selector) => NodeKind::Select(self.select(selector, &selector.modifiers, None)?),
+            ExprKind::Vector(selector) => {
+                NodeKind::Select(self.select(selector, &selector.modifiers, None)?)
+            }
             ExprKind::Matrix(matrix) => {
                 let range_ms = self.target.durations().positive_ms(&matrix.range)?;
                 let select = self.select(&matrix.vector, &matrix.vector.modifiers, Some(range_ms))?;
@@ -102,7 +104,12 @@ impl Builder<'_> {
         let input = self.node(&subquery.expr);
         self.subqueries.pop();
         // A step below a millisecond is none at all; it can only come from a duration expression.
-        Ok(NodeKind::Subquery(Subquery { input: Box::new(input?), range_ms, step_ms: step_ms.max(1), reference }))
+        Ok(NodeKind::Subquery(Subquery {
+            input: Box::new(input?),
+            range_ms,
+            step_ms: step_ms.max(1),
+            reference,
+        }))
     }
 
     fn call(&mut self, call: &ast::Call) -> Result<NodeKind, QueryError> {

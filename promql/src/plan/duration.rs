@@ -65,7 +65,12 @@ impl QueryDurations {
                     BinaryOp::Mod if right == 0.0 => return Err(at(expr.span, "modulo by zero")),
                     BinaryOp::Mod => left % right,
                     BinaryOp::Pow => left.powf(right),
-                    other => return Err(at(expr.span, &format!("unexpected duration expression operator {other}"))),
+                    other => {
+                        return Err(at(
+                            expr.span,
+                            &format!("unexpected duration expression operator {other}"),
+                        ));
+                    }
                 }
             }
         })

@@ -32,8 +32,12 @@ pub(crate) enum Function {
     HistogramFraction,
     LabelReplace,
     LabelJoin,
-    Sort { descending: bool },
-    SortByLabel { descending: bool },
+    Sort {
+        descending: bool,
+    },
+    SortByLabel {
+        descending: bool,
+    },
     Info,
     /// `start()`, `end()`, `step()`, `range()`: numbers as soon as a plan is built.
     QueryStart,
@@ -172,10 +176,7 @@ impl Function {
 
     /// Whether its value is a scalar.
     pub(crate) fn is_scalar(self) -> bool {
-        matches!(
-            self,
-            Function::Time | Function::Pi | Function::MaxOf | Function::MinOf | Function::Scalar
-        )
+        matches!(self, Function::Time | Function::Pi | Function::MaxOf | Function::MinOf | Function::Scalar)
     }
 
     /// Whether its value at a step depends on the step's time even where its arguments don't.

@@ -154,7 +154,9 @@ impl Node {
             NodeKind::Subquery(subquery) => vec![&subquery.input],
             NodeKind::StepInvariant(input) | NodeKind::Negate(input) => vec![input],
             NodeKind::Call(call) => call.args.iter().collect(),
-            NodeKind::Aggregate(aggregate) => aggregate.param.iter().chain([&aggregate.input]).map(|n| &**n).collect(),
+            NodeKind::Aggregate(aggregate) => {
+                aggregate.param.iter().chain([&aggregate.input]).map(|n| &**n).collect()
+            }
             NodeKind::Binary(binary) => vec![&binary.lhs, &binary.rhs],
         }
     }

@@ -52,7 +52,9 @@ pub(crate) fn operate(
         (Float(l), Float(r)) if op.is_comparison() => {
             Some(Outcome { sample: Float(*l), keep: scalar::compare(op, *l, *r) })
         }
-        (Float(factor), Histogram(histogram)) | (Histogram(histogram), Float(factor)) if op == BinaryOp::Mul => {
+        (Float(factor), Histogram(histogram)) | (Histogram(histogram), Float(factor))
+            if op == BinaryOp::Mul =>
+        {
             let mut product = FloatHistogram::clone(histogram);
             product.mul(*factor);
             Outcome::histogram(product)
@@ -77,9 +79,8 @@ pub(crate) fn operate(
     };
     if outcome.is_none() {
         let (l, r) = (kind(lhs), kind(rhs));
-        let text = format!(
-            "incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}"
-        );
+        let text =
+            format!("incompatible sample types encountered for binary operator \"{op}\": {l} {op} {r}");
         notes.annotations.info(notes.span, text);
     }
     outcome

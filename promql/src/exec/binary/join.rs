@@ -15,9 +15,9 @@ use super::super::matching::{Slots, by_slot};
 use super::super::scratch::Scratch;
 use super::super::source::{Conflict, Held, METADATA_LABELS, Relabelled, Source};
 use super::super::{Context, scalar};
+use super::changes_metric;
 use super::element::{self, Notes};
 use super::slot::SlotEvaluation;
-use super::changes_metric;
 use crate::annotations::Annotations;
 use crate::ast::{Cardinality, Span, VectorMatching};
 use crate::column::Column;
@@ -74,7 +74,9 @@ pub(crate) fn eval<'q>(
         join.one = Box::new(hold_in_place(ctx, &*join.one)?);
     }
     let source = Box::new(Pairs { join, pairs, held });
-    Ok(Box::new(Relabelled::new(source, Conflict::SameStep, |series| (labels[series].clone(), drops[series]))))
+    Ok(Box::new(Relabelled::new(source, Conflict::SameStep, |series| {
+        (labels[series].clone(), drops[series])
+    })))
 }
 
 /// Whether the many side is the right one.
@@ -131,7 +133,7 @@ impl Join<'_> {
         let (op, matching) = (self.operation.op, self.matching);
         let mut builder = LabelsBuilder::from_labels(many);
         if changes_metric(op) || (self.operation.return_bool && !delayed) {
-            METADATA_LABELS.iter().for_each(|name| drop(builder.remove(name)));
+            builder.retain(|name, _| !METADATA_LABELS.contains(&name));
         }
         if matching.cardinality == Cardinality::OneToOne {
             builder.retain(|name, _| matching.on == matching.labels.iter().any(|label| label == name));
@@ -163,7 +165,8 @@ impl Join<'_> {
     }
 
     fn combine_floats(&self, many: &mut [f64], one: &[f64]) {
-        let (op, return_bool, swapped) = (self.operation.op, self.operation.return_bool, swapped(self.matching));
+        let (op, return_bool, swapped) =
+            (self.operation.op, self.operation.return_bool, swapped(self.matching));
         let arithmetic = changes_metric(op);
         for (value, other) in many.iter_mut().zip(one) {
             if is_stale_nan(*value) || is_stale_nan(*other) {

@@ -84,7 +84,12 @@ impl<'a, 'q> SlotEvaluation<'a, 'q> {
         Ok(())
     }
 
-    fn step(&mut self, step: usize, many: &[Present<'_>], one: Option<Present<'_>>) -> Result<(), QueryError> {
+    fn step(
+        &mut self,
+        step: usize,
+        many: &[Present<'_>],
+        one: Option<Present<'_>>,
+    ) -> Result<(), QueryError> {
         let matching = self.join.matching;
         // Fill values are those of the sides as written; the many side may be the right one.
         let (fill_many, fill_one) = match swapped(matching) {

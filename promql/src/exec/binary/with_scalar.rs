@@ -7,8 +7,8 @@ use model::value::{STALE_NAN, is_stale_nan};
 use super::super::scratch::Scratch;
 use super::super::source::{Conflict, Source, drop_metadata};
 use super::super::{Context, scalar};
-use super::element::{self, Notes};
 use super::changes_metric;
+use super::element::{self, Notes};
 use crate::annotations::Annotations;
 use crate::ast::{BinaryOp, Span};
 use crate::column::Column;
@@ -25,7 +25,8 @@ pub(crate) fn eval<'q>(
     swapped: bool,
 ) -> Box<dyn Source + 'q> {
     let (op, return_bool) = (operation.op, operation.return_bool);
-    let source = Box::new(WithScalar { ctx, inner: vector, values, op, return_bool, swapped, span: node.span });
+    let source =
+        Box::new(WithScalar { ctx, inner: vector, values, op, return_bool, swapped, span: node.span });
     if changes_metric(op) || return_bool {
         return drop_metadata(ctx, source, Conflict::SameStep);
     }
@@ -109,7 +110,11 @@ impl Source for WithScalar<'_> {
     fn read(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         self.inner.read(series, scratch, out)?;
         let trims = matches!(self.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
-        if out.has_histograms() || trims { self.samples(out) } else { self.floats(out) }
+        if out.has_histograms() || trims {
+            self.samples(out)
+        } else {
+            self.floats(out)
+        }
         Ok(())
     }
 }
