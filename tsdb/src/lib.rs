@@ -20,6 +20,7 @@
 pub mod block;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
 pub mod db;
 mod error;
 pub mod fs;
@@ -32,6 +33,7 @@ pub mod metrics;
 pub mod options;
 pub mod postings;
 mod querier;
+pub mod retention;
 pub mod select;
 mod wal;
 
