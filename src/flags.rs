@@ -17,12 +17,16 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
+use remote::write::Version;
 
 use crate::version;
 use table::{FEATURES, FLAGS, Flag, Kind, State};
 
 /// How long samples are kept if no flag says how long or how many.
 const DEFAULT_RETENTION: &str = "15d";
+
+/// The flag that says which messages of remote write are accepted.
+const REMOTE_WRITE_MESSAGES: &str = "web.remote-write-receiver.accepted-protobuf-messages";
 
 /// How a parse ended that gives no flags.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub(crate) struct Flags {
     pub(crate) web: WebFlags,
     pub(crate) storage: StorageFlags,
     pub(crate) query: QueryFlags,
-    #[expect(dead_code, reason = "for the scrape manager")]
+    #[allow(dead_code, reason = "for the scrape manager")]
     pub(crate) scrape: ScrapeFlags,
     pub(crate) features: Features,
     pub(crate) log_level: tracing::Level,
@@ -61,6 +65,8 @@ pub(crate) struct WebFlags {
     pub(crate) route_prefix: String,
     pub(crate) enable_lifecycle: bool,
     pub(crate) cors_origin: String,
+    /// `None` if remote write isn't accepted.
+    pub(crate) remote_write_versions: Option<Vec<Version>>,
     pub(crate) max_notification_subscribers: usize,
     pub(crate) page_title: String,
 }
@@ -93,7 +99,7 @@ pub(crate) struct QueryFlags {
 
 /// `--scrape.*`.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "for the scrape manager")]
+#[allow(dead_code, reason = "for the scrape manager")]
 pub(crate) struct ScrapeFlags {
     pub(crate) adjust_timestamps: bool,
     pub(crate) timestamp_tolerance: Duration,
@@ -173,6 +179,14 @@ impl Values {
                 "maximum value of --storage.tsdb.wal-sync-interval is 1s",
             ),
         ];
+        let messages = &self.0[REMOTE_WRITE_MESSAGES].texts;
+        if let Some(unknown) = messages
+            .iter()
+            .flat_map(|list| list.split(','))
+            .find(|name| [Version::V1, Version::V2].iter().all(|version| version.message() != *name))
+        {
+            return Err(usage(&format!("unknown remote write protobuf message {unknown}")));
+        }
         match conditions.iter().find(|(wrong, _)| *wrong) {
             Some((_, message)) => Err(usage(message)),
             None => Ok(()),
@@ -220,6 +234,9 @@ impl Values {
                 route_prefix: self.text("web.route-prefix").to_owned(),
                 enable_lifecycle: self.switch("web.enable-lifecycle"),
                 cors_origin: self.text("web.cors.origin").to_owned(),
+                remote_write_versions: self
+                    .switch("web.enable-remote-write-receiver")
+                    .then(|| self.remote_write_versions()),
                 max_notification_subscribers: self.integer("web.max-notifications-subscribers"),
                 page_title: self.text("web.page-title").to_owned(),
             },
@@ -271,6 +288,12 @@ impl Values {
             (if has_size { "0s" } else { DEFAULT_RETENTION }).clone_into(time);
         }
         all
+    }
+
+    fn remote_write_versions(&self) -> Vec<Version> {
+        let all = [Version::V1, Version::V2];
+        let names = self.0[REMOTE_WRITE_MESSAGES].texts.iter().flat_map(|list| list.split(','));
+        names.filter_map(|name| all.into_iter().find(|version| version.message() == name)).collect()
     }
 
     fn shown(&self, flag: &Flag) -> String {

@@ -18,9 +18,11 @@ use anyhow::{Context, Error};
 use api::notifications::{Notifications, SHUTTING_DOWN, STARTING_UP};
 use api::readiness::{Phase, Readiness};
 use api::{Parts, Server};
+use model::names::ValidationScheme;
 use model::time::{Clock, SystemClock};
 use prometheus::Registry;
 use promql::engine::Engine;
+use remote::write::{Receiver, ReceiverOptions};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -97,7 +99,16 @@ impl Program {
         let quit = Quit::default();
         let signals = Signals::new(quit.clone()).context("listening to signals")?;
         let storage = Storage::default();
+        let write_receiver = match &flags.web.remote_write_versions {
+            Some(accepted) => {
+                let options = ReceiverOptions { accepted: accepted.clone(), names: ValidationScheme::Utf8 };
+                let appender = Arc::new(storage.clone());
+                Some(Arc::new(Receiver::new(options, appender, Arc::clone(&clock), &registry)?))
+            }
+            None => None,
+        };
         let parts = Parts {
+            write_receiver,
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),
             exemplars: Arc::new(storage.clone()),

@@ -133,18 +133,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         Missing("there is no admin API"),
         "Allow to delete series and to make snapshots over HTTP",
     ),
-    flag(
-        "web.enable-remote-write-receiver",
-        Switch,
-        "false",
-        NO_REMOTE_WRITE,
-        "Accept remote write at /api/v1/write",
-    ),
+    flag("web.enable-remote-write-receiver", Switch, "false", Works, "Accept remote write at /api/v1/write"),
     flag(
         "web.remote-write-receiver.accepted-protobuf-messages",
         Many,
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        NO_REMOTE_WRITE,
+        Works,
         "Messages that the remote-write receiver accepts",
     ),
     flag(

@@ -11,7 +11,6 @@ const FIXED: &[(&str, &[(&str, bool)])] = &[
             ("label_values_match", true),
             ("query_stats", true),
             ("query_warnings", true),
-            ("remote_write_receiver", false),
             ("otlp_write_receiver", false),
             ("time_range_labels", true),
             ("time_range_series", true),
@@ -32,6 +31,7 @@ pub(super) fn by_category(flags: &BTreeMap<String, String>) -> BTreeMap<String, 
     let is_on = |flag: &str| flags.get(flag).is_some_and(|value| value == "true");
     let api = all.entry("api".to_owned()).or_default();
     api.insert("admin".to_owned(), is_on("web.enable-admin-api"));
+    api.insert("remote_write_receiver".to_owned(), is_on("web.enable-remote-write-receiver"));
     api.insert("lifecycle".to_owned(), is_on("web.enable-lifecycle"));
     let program =
         [("agent_mode", false), ("auto_reload_config", is_on("config.auto-reload")), ("server_mode", true)];
