@@ -18,7 +18,7 @@ use crate::compress::Encoding;
 use crate::readiness::Phase;
 use crate::respond::{ApiHandler, api, no_content, plain_error, redirect};
 use crate::server::App;
-use crate::{cors, federate, management, metrics_page, v1};
+use crate::{cors, federate, management, metrics_page, openapi, v1};
 
 /// A handler that writes its own response.
 pub(crate) type PlainHandler = fn(&Arc<App>, &Call) -> Response<Body>;
@@ -90,6 +90,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/query_range", GET_POST, v1::query::range),
     api_endpoint("/api/v1/query_exemplars", GET_POST, v1::exemplars::query_exemplars),
     api_endpoint("/api/v1/format_query", GET_POST, v1::parse::format_query),
+    api_endpoint("/api/v1/explain", GET_POST, v1::explain::explain),
     api_endpoint("/api/v1/labels", GET_POST, v1::labels::names),
     api_endpoint(v1::labels::VALUES_PATTERN, GET, v1::labels::values),
     api_endpoint("/api/v1/series", GET_POST, v1::series::series),
@@ -109,6 +110,10 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/status/tsdb", GET, v1::tsdb::status),
     api_endpoint("/api/v1/status/tsdb/blocks", GET, v1::tsdb::blocks),
     api_endpoint("/api/v1/status/self_metrics", GET, v1::self_metrics::self_metrics),
+    gated("/api/v1/search/metric_names", GET_POST, Handler::Blocking(v1::search::metric_names)),
+    gated("/api/v1/search/label_names", GET_POST, Handler::Blocking(v1::search::label_names)),
+    gated("/api/v1/search/label_values", GET_POST, Handler::Blocking(v1::search::label_values)),
+    gated("/api/v1/openapi.yaml", GET, Handler::Inline(openapi::openapi)),
     api_endpoint("/api/v1/features", GET, v1::status::features),
     api_endpoint("/api/v1/admin/tsdb/delete_series", POST_PUT, v1::admin::delete_series),
     api_endpoint("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, v1::admin::clean_tombstones),

@@ -134,16 +134,15 @@ fn write(newest: &[Newest], external: &Labels, names: Names) -> String {
     exposition.finish()
 }
 
-/// The labels of a series without its name, then external ones that it lacks, then an empty instance if
-/// nobody has one.
+/// The labels of a series without its name, then external ones that it lacks; an instance that nobody has is
+/// an empty external one.
 fn told_labels<'a>(labels: &'a Labels, external: &'a Labels) -> Vec<(&'a str, &'a str)> {
-    let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-    let lacking = external.iter().filter(|(name, _)| !labels.has(name));
-    let mut told: Vec<_> = own.chain(lacking).collect();
+    let mut lacking: Vec<_> = external.iter().filter(|(name, _)| !labels.has(name)).collect();
     if !labels.has(INSTANCE) && !external.has(INSTANCE) {
-        told.push((INSTANCE, ""));
+        let at = lacking.partition_point(|(name, _)| *name < INSTANCE);
+        lacking.insert(at, (INSTANCE, ""));
     }
-    told
+    labels.iter().filter(|(name, _)| *name != METRIC_NAME).chain(lacking).collect()
 }
 
 /// Writes a histogram with custom bounds as a classic one.

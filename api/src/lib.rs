@@ -31,6 +31,7 @@ pub mod json;
 mod management;
 mod metrics_page;
 pub mod notifications;
+mod openapi;
 pub mod options;
 pub mod params;
 pub mod readiness;

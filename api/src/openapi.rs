@@ -118,14 +118,23 @@ static DOCS: &[Doc] = &[
     ),
     doc("/api/v1/query_exemplars", "Exemplars of the series in an expression", &[QUERY, START, END], OBJECTS),
     doc("/api/v1/format_query", "Lay an expression out", &[QUERY], "{type: string}"),
-    doc("/api/v1/parse_query", "The syntax tree of an expression", &[QUERY], OBJECT),
-    doc("/api/v1/labels", "Names of labels", &[START, END, MATCH, LIMIT], TEXTS),
     doc(
-        "/api/v1/label/:name/values",
-        "Values of a label",
-        &[START, END, MATCH, LIMIT],
-        TEXTS,
+        "/api/v1/explain",
+        "How an expression is evaluated",
+        &[
+            QUERY,
+            ("time", Kind::Time, false, "evaluation time"),
+            ("start", Kind::Time, false, "first evaluation time"),
+            ("end", Kind::Time, false, "last evaluation time"),
+            ("step", Kind::Duration, false, "distance between evaluation times"),
+            TIMEOUT,
+            LOOKBACK,
+            ("analyze", Kind::Bool, false, "whether to run it and tell what each operator did"),
+        ],
+        OBJECT,
     ),
+    doc("/api/v1/labels", "Names of labels", &[START, END, MATCH, LIMIT], TEXTS),
+    doc("/api/v1/label/:name/values", "Values of a label", &[START, END, MATCH, LIMIT], TEXTS),
     doc("/api/v1/series", "Label sets of series", &[MATCH_REQUIRED, START, END, LIMIT], LABEL_SETS),
     doc(
         "/api/v1/metadata",
@@ -229,6 +238,7 @@ static DOCS: &[Doc] = &[
         media_type: NDJSON,
         data: "{type: string}",
     },
+    doc("/api/v1/write", "Remote write", &[], ""),
     doc("/api/v1/admin/tsdb/delete_series", "Delete samples", &[MATCH_REQUIRED, START, END], ""),
     doc("/api/v1/admin/tsdb/clean_tombstones", "Rewrite blocks without deleted samples", &[], ""),
     doc(
@@ -353,7 +363,10 @@ fn schema(kind: Kind) -> String {
         Kind::Texts => "type: array, items: {type: string}".to_owned(),
         Kind::Number => "type: integer, minimum: 0".to_owned(),
         Kind::Bool => "type: boolean".to_owned(),
-        Kind::OneOf(values) => format!("type: string, enum: [{}]", values.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(", ")),
+        Kind::OneOf(values) => format!(
+            "type: string, enum: [{}]",
+            values.iter().map(|v| format!("\"{v}\"")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

@@ -8,17 +8,15 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::Response;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use model::matcher::Matcher;
 use model::metadata::Metadata;
 use model::storage::{Querier, StorageError};
 
 use crate::call::Call;
-use crate::envelope;
 use crate::error::{ApiError, ErrorType};
 use crate::go_text;
 use crate::json::{JsonOut, to_vec};
-use crate::respond::with_type;
+use crate::respond::{api_error, with_type};
 use crate::selector;
 use crate::server::App;
 
@@ -128,7 +126,8 @@ impl Search {
 
     /// The values that are wanted, in order, at most one more than the limit.
     fn rank(&self, values: Vec<String>) -> Vec<Found> {
-        let found = values.into_iter().filter_map(|value| self.score(&value).map(|score| Found { value, score }));
+        let found =
+            values.into_iter().filter_map(|value| self.score(&value).map(|score| Found { value, score }));
         let mut found: Vec<Found> = found.collect();
         match self.order {
             Order::Ascending => {}
@@ -167,9 +166,7 @@ fn limit(app: &App, call: &Call) -> Result<usize, ApiError> {
     };
     match positive(call, "limit")? {
         None => Ok(LIMIT_DEFAULT.min(max)),
-        Some(limit) if limit > max => {
-            Err(ApiError::param("limit", format!("limit must not exceed {max}")))
-        }
+        Some(limit) if limit > max => Err(ApiError::param("limit", format!("limit must not exceed {max}"))),
         Some(limit) => Ok(limit),
     }
 }
@@ -200,9 +197,8 @@ fn algorithm(call: &Call) -> Result<Algorithm, ApiError> {
 fn order(call: &Call, has_terms: bool) -> Result<Order, ApiError> {
     let by = call.form.get("sort_by");
     let direction = call.form.get("sort_dir");
-    let unsupported = |name, text| {
-        ApiError::param(name, format!("not supported value {}", go_text::quoted(text)))
-    };
+    let unsupported =
+        |name, text| ApiError::param(name, format!("not supported value {}", go_text::quoted(text)));
     match (by, direction) {
         ("" | "alpha" | "score", other) if !matches!(other, "" | "asc" | "dsc") => {
             Err(unsupported("sort_dir", other))
@@ -210,9 +206,7 @@ fn order(call: &Call, has_terms: bool) -> Result<Order, ApiError> {
         ("" | "score", "asc" | "dsc") => {
             Err(ApiError::param("sort_dir", "sort_dir is only supported with sort_by=alpha"))
         }
-        ("score", _) if !has_terms => {
-            Err(ApiError::param("sort_by", "sort_by=score requires search[]"))
-        }
+        ("score", _) if !has_terms => Err(ApiError::param("sort_by", "sort_by=score requires search[]")),
         ("score", _) => Ok(Order::Score),
         ("alpha", "dsc") => Ok(Order::Descending),
         ("" | "alpha", _) => Ok(Order::Ascending),
@@ -227,7 +221,7 @@ type Ask<'a> = dyn Fn(&dyn Querier, &[Matcher]) -> Result<Vec<String>, StorageEr
 pub(crate) fn metric_names(app: &Arc<App>, call: &Call) -> Response<Body> {
     let with_metadata = match flag(call, "include_metadata", false) {
         Ok(with_metadata) => with_metadata,
-        Err(error) => return refused(&error),
+        Err(error) => return api_error(&error),
     };
     let metadata = if with_metadata { metadata_by_name(app) } else { BTreeMap::new() };
     let ask = |querier: &dyn Querier, matchers: &[Matcher]| {
@@ -246,7 +240,7 @@ pub(crate) fn label_names(app: &Arc<App>, call: &Call) -> Response<Body> {
 pub(crate) fn label_values(app: &Arc<App>, call: &Call) -> Response<Body> {
     let label = call.form.get("label");
     if label.is_empty() && app.options.enable_search_api {
-        return refused(&ApiError::bad_data("missing required parameter \"label\""));
+        return api_error(&ApiError::bad_data("missing required parameter \"label\""));
     }
     let ask =
         |querier: &dyn Querier, matchers: &[Matcher]| querier.label_values(label, matchers, 0, &call.cancel);
@@ -270,12 +264,12 @@ fn respond(
     ask: &Ask<'_>,
 ) -> Response<Body> {
     if !app.options.enable_search_api {
-        return refused(&ApiError::new(ErrorType::Unavailable, "search API disabled"));
+        return api_error(&ApiError::new(ErrorType::Unavailable, "search API disabled"));
     }
     let found = Search::parse(app, call)
         .and_then(|search| candidates(app, &search, ask).map(|values| (search.rank(values), search)));
     match found {
-        Err(error) => refused(&error),
+        Err(error) => api_error(&error),
         Ok((found, search)) => {
             let lines = write_lines(&found, &search, key, metadata);
             with_type("application/x-ndjson; charset=utf-8", lines)
@@ -296,13 +290,6 @@ fn candidates(app: &App, search: &Search, ask: &Ask<'_>) -> Result<Vec<String>, 
     values.sort_unstable();
     values.dedup();
     Ok(values)
-}
-
-fn refused(error: &ApiError) -> Response<Body> {
-    let mut response = Response::new(Body::from(envelope::error(error)));
-    *response.status_mut() = error.kind.status();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 fn write_lines(

@@ -96,16 +96,22 @@ mod tests {
 
     #[test]
     fn known_similarities_are_found() {
-        for (a, b, score) in
-            [("MARTHA", "MARHTA", 0.961), ("DIXON", "DICKSONX", 0.813), ("DWAYNE", "DUANE", 0.840), ("a", "b", 0.0)]
-        {
+        for (a, b, score) in [
+            ("MARTHA", "MARHTA", 0.961),
+            ("DIXON", "DICKSONX", 0.813),
+            ("DWAYNE", "DUANE", 0.840),
+            ("a", "b", 0.0),
+        ] {
             assert!(close(jaro_winkler(a, b), score), "{a} {b}: {}", jaro_winkler(a, b));
         }
         assert_eq!(substring("up", "up"), Some(1.0));
         assert_eq!(substring("up", "xup"), Some(1.0 - 0.9));
         assert_eq!(substring("up", "xupx"), Some(1.0 - 0.45));
         assert_eq!(substring("up", "x"), None);
-        assert_eq!(subsequence("htp", "http_requests"), subsequence_from(&['h', 't', 'p'], &"http_requests".chars().collect::<Vec<_>>(), 0).unwrap());
+        assert_eq!(
+            subsequence("htp", "http_requests"),
+            subsequence_from(&['h', 't', 'p'], &"http_requests".chars().collect::<Vec<_>>(), 0).unwrap()
+        );
         assert_eq!(subsequence("xyz", "http"), 0.0);
     }
 

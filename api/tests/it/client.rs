@@ -7,25 +7,25 @@ use tokio::net::TcpStream;
 
 /// A response as it came.
 #[derive(Debug)]
-pub struct Response {
-    pub status: String,
+pub(crate) struct Response {
+    pub(crate) status: String,
     /// Names in lower case, in order.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 }
 
 /// Sends a request and reads the response to its end. `head` is the request line and headers.
-pub async fn send(address: SocketAddr, head: &[&str], body: &str) -> Response {
+pub(crate) async fn send(address: SocketAddr, head: &[&str], body: &str) -> Response {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut request = head.join("\r\n");
     request.push_str("\r\nHost: localhost\r\nConnection: close\r\n");
@@ -41,7 +41,7 @@ pub async fn send(address: SocketAddr, head: &[&str], body: &str) -> Response {
 }
 
 /// Gets a path.
-pub async fn get(address: SocketAddr, path: &str) -> Response {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Response {
     send(address, &[&format!("GET {path} HTTP/1.1")], "").await
 }
 

@@ -19,11 +19,11 @@ use model::time::{ManualClock, TimestampMs};
 use promql::engine::{Engine, EngineOptions};
 
 /// The time at which the fake program stands still: 2015-07-01T20:10:51.781Z.
-pub const NOW_MS: TimestampMs = 1_435_781_451_781;
+pub(crate) const NOW_MS: TimestampMs = 1_435_781_451_781;
 
 /// Series in memory.
 #[derive(Clone, Debug, Default)]
-pub struct FakeStorage(pub Arc<BTreeMap<Labels, Vec<(TimestampMs, f64)>>>);
+pub(crate) struct FakeStorage(pub Arc<BTreeMap<Labels, Vec<(TimestampMs, f64)>>>);
 
 impl Queryable for FakeStorage {
     fn querier(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<Box<dyn Querier>, StorageError> {
@@ -143,7 +143,7 @@ impl SeriesSet for FakeSet {
 
 /// Everything else that the API shows.
 #[derive(Debug, Default)]
-pub struct FakeProgram {
+pub(crate) struct FakeProgram {
     quitting: AtomicBool,
 }
 
@@ -370,7 +370,7 @@ impl Lifecycle for FakeProgram {
 }
 
 /// The series that the golden cases are about.
-pub fn samples() -> FakeStorage {
+pub(crate) fn samples() -> FakeStorage {
     let minute = |count: i64| NOW_MS - 60_000 * count;
     let series = [
         (vec![("__name__", "up"), ("job", "node")], vec![(minute(2), 1.0), (minute(1), 1.0)]),
@@ -383,7 +383,7 @@ pub fn samples() -> FakeStorage {
 }
 
 /// A fake program with its parts.
-pub fn parts(storage: FakeStorage) -> Parts {
+pub(crate) fn parts(storage: FakeStorage) -> Parts {
     let program = Arc::new(FakeProgram::default());
     let registry = prometheus::Registry::new();
     let clock = Arc::new(ManualClock::new(NOW_MS));
@@ -394,6 +394,7 @@ pub fn parts(storage: FakeStorage) -> Parts {
         storage: Arc::new(storage.clone()),
         local_storage: Arc::new(storage),
         exemplars: program.clone(),
+        write_receiver: None,
         engine: Arc::new(Engine::new(EngineOptions::default())),
         targets: program.clone(),
         alerts: program.clone(),
@@ -415,12 +416,15 @@ pub fn parts(storage: FakeStorage) -> Parts {
 }
 
 /// Options that listen on a free port of the loopback interface.
-pub fn options() -> ApiOptions {
+pub(crate) fn options() -> ApiOptions {
     ApiOptions { listen_addresses: vec!["127.0.0.1:0".to_owned()], ..ApiOptions::default() }
 }
 
 /// Starts a server that runs until the returned sender is dropped or used.
-pub async fn start(options: ApiOptions, parts: Parts) -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
+pub(crate) async fn start(
+    options: ApiOptions,
+    parts: Parts,
+) -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
     let server = Server::bind(options, parts).await.unwrap();
     let address = server.local_addresses()[0];
     let (stop, stopped) = tokio::sync::oneshot::channel();
