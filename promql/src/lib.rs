@@ -21,6 +21,7 @@ pub mod annotations;
 pub mod ast;
 pub mod engine;
 pub mod features;
+pub mod histogram;
 pub mod parse;
 pub mod print;
 pub mod signature;
