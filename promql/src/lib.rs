@@ -23,6 +23,7 @@ pub mod engine;
 pub mod features;
 pub mod parse;
 pub mod print;
+pub mod script;
 pub mod signature;
 mod types;
 pub mod value;

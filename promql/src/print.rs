@@ -11,6 +11,7 @@ use model::float_text;
 use model::labels::{METRIC_NAME, is_legacy_label_name, write_quoted};
 use model::matcher::{MatchOp, Matcher};
 
+use crate::parse::quoted;
 use crate::ast::{
     Aggregate, AtModifier, Binary, Call, Cardinality, DurationExpr, DurationExprKind, Expr, ExprKind,
     MatrixSelector, NumberLiteral, Subquery, TimeModifiers, Unary, VectorMatching, VectorSelector,
@@ -23,7 +24,7 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(literal) => literal.fmt(f),
-            ExprKind::String(text) => write_quoted(f, text),
+            ExprKind::String(text) => f.write_str(&quoted(text)),
             ExprKind::Vector(selector) => selector.fmt(f),
             ExprKind::Matrix(matrix) => matrix.fmt(f),
             ExprKind::Subquery(subquery) => write!(f, "{}{}", subquery.expr, Suffix(subquery)),

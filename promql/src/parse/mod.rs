@@ -15,9 +15,9 @@ mod expr;
 mod grammar;
 mod lex;
 mod metric;
-mod number;
+pub(crate) mod number;
 mod selector;
-mod string;
+pub(crate) mod string;
 mod token;
 
 use std::fmt;
@@ -30,7 +30,8 @@ use crate::features::Features;
 use crate::types;
 use grammar::Parser;
 
-pub(crate) use token::quoted;
+pub use string::is_utf8;
+pub use token::quoted;
 
 /// How deep a query may be nested: parentheses, calls and signs around each other.
 ///
