@@ -7,12 +7,32 @@
 
 use crate::value::is_stale_nan;
 
+mod bounds;
+mod buckets;
+mod combine;
+mod compare;
+mod layout;
+mod reset;
+#[cfg(test)]
+mod tests;
+mod text;
+mod validate;
+
+pub use bounds::bucket_bound;
+pub use buckets::Bucket;
+pub use combine::{Combined, Compensated, HistogramSum, IncompatibleSchemas};
+pub use validate::{InvalidHistogram, is_exponential_schema, is_known_schema};
+
 /// The schema of histograms with custom bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 /// The finest exponential schema.
 pub const EXPONENTIAL_SCHEMA_MAX: i32 = 8;
 /// The coarsest exponential schema.
 pub const EXPONENTIAL_SCHEMA_MIN: i32 = -4;
+/// The finest exponential schema that may come in; it is reduced to [`EXPONENTIAL_SCHEMA_MAX`].
+pub const EXPONENTIAL_SCHEMA_MAX_RESERVED: i32 = 52;
+/// The coarsest exponential schema that has a number.
+pub const EXPONENTIAL_SCHEMA_MIN_RESERVED: i32 = -9;
 
 /// A run of present buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

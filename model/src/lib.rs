@@ -16,6 +16,7 @@
 //! - It knows neither the data directory, nor PromQL, nor any wire format.
 //! - `tsdb`, `promql` and `scrape` meet only through [`storage`].
 
+pub mod byte_size;
 pub mod cancel;
 pub mod duration;
 pub mod exemplar;
@@ -24,7 +25,9 @@ pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
+pub mod names;
 pub mod regex;
+pub mod relabel;
 pub mod storage;
 pub mod summary;
 pub mod time;

@@ -17,8 +17,10 @@
 //! - Bytes from disk never cause a panic or an allocation that they size unchecked.
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
+pub mod block;
 pub mod chunk;
 pub mod codec;
+mod error;
 pub mod fs;
 pub mod postings;
 pub mod select;

@@ -20,6 +20,7 @@ use model::cancel::Cancel;
 use model::matcher::{MatchOp, Matcher};
 use model::storage::StorageError;
 
+use crate::error::check;
 use crate::postings::{Postings, SeriesId, union_of_disjoint};
 
 /// What checking the labels of one series costs, in ids of a list copied: decoding its labels.
@@ -30,7 +31,12 @@ const VALUE_TEST_COST: usize = 8;
 const CANCEL_EVERY: usize = 4096;
 
 /// A visitor of the values of a label; returns whether to go on.
-pub type ValueVisitor<'v, 'a> = dyn FnMut(&'a str, Postings<'a>) -> bool + 'v;
+pub type ValueVisitor<'v, 'a> = dyn FnMut(&'a str, PostingsRef) -> bool + 'v;
+
+/// Where an index has a list of postings, in its own terms: an offset, the number of a slot. Values whose
+/// lists nobody asks for cost nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostingsRef(pub u64);
 
 /// An index of series by their labels. Answers don't change while it is borrowed.
 pub trait LabelIndex {
@@ -40,11 +46,14 @@ pub trait LabelIndex {
     /// The ids of the series that have the label pair.
     fn postings(&self, name: &str, value: &str) -> Result<Postings<'_>, StorageError>;
 
+    /// The list that a visit of values named.
+    fn postings_at(&self, list: PostingsRef) -> Result<Postings<'_>, StorageError>;
+
     /// Number of values that the label has.
     fn value_count(&self, name: &str) -> usize;
 
-    /// Visits the values of a label that begin with `prefix`, each once and in any order, with the ids of
-    /// the series that have them, until the visitor says no. Lists of different values have no id in common.
+    /// Visits the values of a label that begin with `prefix`, each once and in any order, until the visitor
+    /// says no. Lists of different values have no id in common.
     fn visit_values<'a>(
         &'a self,
         name: &str,
@@ -183,17 +192,18 @@ fn values_by_postings<'a, I: LabelIndex + ?Sized>(
     cancel: &Cancel,
     out: &mut Vec<&'a str>,
 ) -> Result<(), StorageError> {
-    let mut nth = 0;
-    let mut cancelled = Ok(());
-    index.visit_values(name, "", &mut |value, postings| {
-        cancelled = check_every(nth, cancel);
-        nth += 1;
-        if postings.intersects(ids) {
+    let mut candidates = Vec::with_capacity(index.value_count(name));
+    index.visit_values(name, "", &mut |value, list| {
+        candidates.push((value, list));
+        true
+    })?;
+    for (nth, (value, list)) in candidates.into_iter().enumerate() {
+        check_every(nth, cancel)?;
+        if index.postings_at(list)?.intersects(ids) {
             out.push(value);
         }
-        cancelled.is_ok()
-    })?;
-    cancelled
+    }
+    Ok(())
 }
 
 /// A matcher as a set of values to include or to exclude.
@@ -298,16 +308,18 @@ impl<'r, I: LabelIndex + ?Sized> Running<'r, I> {
             self.on_labels.push(clause.matcher);
             return Ok(());
         }
-        let (mut lists, mut nth, mut cancelled) = (Vec::new(), 0, Ok(()));
+        let (mut spoken_of, mut nth, mut cancelled) = (Vec::new(), 0, Ok(()));
         self.index.visit_values(name, prefix, &mut |value, list| {
             cancelled = check_every(nth, self.cancel);
             nth += 1;
             if clause.speaks_of(value) {
-                lists.push(list);
+                spoken_of.push(list);
             }
             cancelled.is_ok()
         })?;
         cancelled?;
+        let lists = spoken_of.into_iter().map(|list| self.index.postings_at(list));
+        let lists = lists.collect::<Result<Vec<_>, _>>()?;
         self.apply_union(clause, union_of_disjoint(&lists))
     }
 
@@ -364,10 +376,6 @@ fn retain_by_labels<I: LabelIndex + ?Sized>(
     }
     ids.truncate(kept);
     Ok(())
-}
-
-fn check(cancel: &Cancel) -> Result<(), StorageError> {
-    if cancel.is_cancelled() { Err(StorageError::Cancelled) } else { Ok(()) }
 }
 
 /// Looks at the flag at every [`CANCEL_EVERY`]th call.

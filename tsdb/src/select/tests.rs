@@ -77,12 +77,20 @@ impl LabelIndex for TestIndex {
         prefix: &str,
         visit: &mut ValueVisitor<'_, 'a>,
     ) -> Result<(), StorageError> {
-        for (value, list) in self.pairs.get(name).into_iter().flatten().rev() {
-            if value.starts_with(prefix) && !visit(value, list.postings()) {
+        let Some((at, (_, values))) = self.pairs.iter().enumerate().find(|(_, (n, _))| *n == name) else {
+            return Ok(());
+        };
+        for (nth, value) in values.keys().enumerate().collect::<Vec<_>>().into_iter().rev() {
+            if value.starts_with(prefix) && !visit(value, PostingsRef((at as u64) << 32 | nth as u64)) {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn postings_at(&self, list: PostingsRef) -> Result<Postings<'_>, StorageError> {
+        let values = self.pairs.values().nth((list.0 >> 32) as usize).unwrap();
+        Ok(values.values().nth(list.0 as u32 as usize).unwrap().postings())
     }
 
     fn visit_names<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) -> Result<(), StorageError> {

@@ -1,0 +1,96 @@
+//! A request that has arrived whole.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use model::cancel::Cancel;
+
+use crate::params::{Form, unescape_path};
+
+/// The most bytes of a request's body that are read for a form; Go's limit.
+const FORM_BYTES_MAX: usize = 10 << 20;
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Parameters of body and URL.
+    pub form: Form,
+    /// Parameters of the URL alone.
+    pub query: Form,
+    /// The method.
+    pub method: Method,
+    /// The request's target.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Set when the client goes away.
+    pub cancel: Cancel,
+}
+
+/// Why a request can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The body is too large.
+    #[error("http: request body too large")]
+    TooLarge,
+    /// The connection broke, or the body isn't framed as HTTP.
+    #[error("error reading request body: {0}")]
+    Broken(String),
+}
+
+impl ReadError {
+    /// The status that tells of it.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            ReadError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ReadError::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl Call {
+    /// Reads the body, if it is a form, and decodes the parameters.
+    pub(crate) async fn read(request: Request<Body>, cancel: Cancel) -> Result<Call, ReadError> {
+        let (parts, body) = request.into_parts();
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let mut form = Form::default();
+        if has_form(&parts.method, &parts.headers) {
+            form = Form::parse(&read_body(&parts.headers, body).await?);
+            form.append(parts.uri.query().unwrap_or_default().as_bytes());
+        } else {
+            form.clone_from(&query);
+        }
+        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
+        Ok(Call { form, query, method, uri, headers, cancel })
+    }
+
+    /// The bytes of the path's segment that stands where the pattern, such as `/label/:name/values`, has one
+    /// with a colon; percent-encoding undone. `prefix` is what stands before the pattern.
+    pub(crate) fn path_segment(&self, prefix: &str, pattern: &str) -> Option<Vec<u8>> {
+        let path = self.uri.path().strip_prefix(prefix)?;
+        let segments = path.split('/').zip(pattern.split('/'));
+        let (segment, _) = segments.into_iter().find(|(_, p)| p.starts_with(':'))?;
+        unescape_path(segment.as_bytes())
+    }
+}
+
+fn has_form(method: &Method, headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+        && media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ReadError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > FORM_BYTES_MAX) {
+        return Err(ReadError::TooLarge);
+    }
+    match Limited::new(body, FORM_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
+        Err(error) => Err(ReadError::Broken(error.to_string())),
+    }
+}

@@ -1,0 +1,219 @@
+//! Listeners and connections.
+//!
+//! All listeners share one limit on connections: when it is reached, new ones wait in the kernel's queue, so
+//! that the server's memory is bounded. A connection that is silent for too long, in the middle of a request
+//! or between two, is closed.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use model::storage::Queryable;
+use model::time::Clock;
+use promql::engine::Engine;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::{debug, info, warn};
+
+use crate::endpoints::{self, ENDPOINTS};
+use crate::http_metrics::{EndpointMetrics, HttpMetrics};
+use crate::notifications::Notifications;
+use crate::options::ApiOptions;
+use crate::readiness::Readiness;
+use crate::state::{
+    AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
+    StorageStatus, TargetsSource,
+};
+
+/// How long requests in progress may take once the server is told to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait after the system refused to accept a connection, for want of file descriptors as a rule.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The most bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+
+/// What the server speaks for. Everything may be asked before the storage is open; then it answers
+/// `NotReady`, or has nothing.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What queries read: the local storage and remote ones.
+    pub storage: Arc<dyn Queryable>,
+    /// What federation reads: the local storage alone.
+    pub local_storage: Arc<dyn Queryable>,
+    /// Keeps exemplars.
+    pub exemplars: Arc<dyn ExemplarSource>,
+    /// Answers queries.
+    pub engine: Arc<Engine>,
+    /// What is scraped.
+    pub targets: Arc<dyn TargetsSource>,
+    /// Rules, alerts, Alertmanagers.
+    pub alerts: Arc<dyn AlertsSource>,
+    /// How full the storage is.
+    pub storage_status: Arc<dyn StorageStatus>,
+    /// Changes what is stored.
+    pub storage_admin: Arc<dyn StorageAdmin>,
+    /// The configuration and the flags.
+    pub config: Arc<dyn ConfigSource>,
+    /// How the process is doing.
+    pub runtime: Arc<dyn RuntimeSource>,
+    /// Which program this is.
+    pub build: BuildInfo,
+    /// Reloads and ends the program.
+    pub lifecycle: Arc<dyn Lifecycle>,
+    /// The phase of the program's life.
+    pub readiness: Readiness,
+    /// Notices for the user.
+    pub notifications: Notifications,
+    /// The program's own metrics; the server adds those of HTTP.
+    pub registry: prometheus::Registry,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why the server can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A listen address isn't one, or can't be had.
+    #[error("unable to start listener on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A metric is registered already.
+    #[error("registering the server's metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What handlers know.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) options: ApiOptions,
+    pub(crate) parts: Parts,
+    pub(crate) metrics: HttpMetrics,
+    /// One for each of [`ENDPOINTS`].
+    pub(crate) endpoint_metrics: Vec<EndpointMetrics>,
+    /// Set to true when the server ends: answers without an end are then ended.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+/// A server whose listeners are open.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    router: Router,
+    listeners: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Opens the listeners. Connections are accepted by [`Server::run`].
+    pub async fn bind(options: ApiOptions, parts: Parts) -> Result<Server, ServerError> {
+        let mut listeners = Vec::with_capacity(options.listen_addresses.len());
+        for address in &options.listen_addresses {
+            listeners.push(listen(address).await?);
+        }
+        let app = Arc::new(App::new(options, parts)?);
+        let router = endpoints::router(&app);
+        Ok(Server { app, router, listeners })
+    }
+
+    /// The addresses that the listeners got; tells the port where the flag said 0.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `shutdown` is done, then lets requests in progress finish, but not for ever.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let permits = Arc::new(Semaphore::new(self.app.options.max_connections.max(1)));
+        let graceful = Arc::new(GracefulShutdown::new());
+        let connections =
+            Connections { router: self.router, permits, read_timeout: self.app.options.read_timeout };
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(accept(listener, connections.clone(), Arc::clone(&graceful)));
+        }
+        shutdown.await;
+        accepting.shutdown().await;
+        self.app.stopping.send_replace(true);
+        let graceful = Arc::into_inner(graceful).expect("the tasks that shared it have ended");
+        if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+            warn!("closing connections whose requests didn't end in time");
+        }
+    }
+}
+
+impl App {
+    fn new(options: ApiOptions, parts: Parts) -> Result<App, ServerError> {
+        let metrics = HttpMetrics::new(&parts.registry)?;
+        let endpoint_metrics = ENDPOINTS.iter().map(|endpoint| metrics.endpoint(endpoint.pattern)).collect();
+        Ok(App { options, parts, metrics, endpoint_metrics, stopping: watch::Sender::new(false) })
+    }
+}
+
+/// Opens a listener. `:9090` means every interface.
+async fn listen(address: &str) -> Result<TcpListener, ServerError> {
+    let full = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
+    let listener = TcpListener::bind(&full).await;
+    let listener = match listener {
+        // Without IPv6 the wildcard is that of IPv4.
+        Err(_) if address.starts_with(':') => TcpListener::bind(format!("0.0.0.0{address}")).await,
+        other => other,
+    };
+    let listener = listener.map_err(|source| ServerError::Listen { address: address.to_owned(), source })?;
+    if let Ok(local) = listener.local_addr() {
+        info!(address = %local, "listening for connections");
+    }
+    Ok(listener)
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Connections {
+    router: Router,
+    permits: Arc<Semaphore>,
+    read_timeout: Duration,
+}
+
+/// Accepts connections for ever.
+async fn accept(listener: TcpListener, connections: Connections, graceful: Arc<GracefulShutdown>) {
+    loop {
+        let Ok(permit) = Arc::clone(&connections.permits).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, connections.clone(), graceful.watcher(), permit));
+            }
+            Err(error) => {
+                warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection to its end; it counts against the limit until then.
+async fn serve(stream: TcpStream, connections: Connections, watcher: Watcher, _permit: OwnedSemaphorePermit) {
+    // Answers are written whole; waiting for more to send with them only delays them.
+    let _ = stream.set_nodelay(true);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(connections.read_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(connections.read_timeout));
+    let service = TowerToHyperService::new(connections.router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = pin!(watcher.watch(connection));
+    if let Err(error) = connection.await {
+        debug!(%error, "a connection ended with an error");
+    }
+}

@@ -1,0 +1,80 @@
+//! `/query_exemplars`: exemplars of the series that an expression selects.
+
+use std::sync::Arc;
+
+use model::matcher::Matcher;
+use promql::ast::{Expr, ExprKind};
+
+use crate::call::Call;
+use crate::error::{ApiError, ErrorType};
+use crate::json::JsonOut;
+use crate::params::{MAX_TIME_MS, MIN_TIME_MS};
+use crate::respond::{Answer, ApiResult};
+use crate::server::App;
+use crate::state::SeriesExemplars;
+
+/// `/query_exemplars`.
+pub(crate) fn query_exemplars(app: &Arc<App>, call: &Call) -> ApiResult {
+    let (mint, maxt) = call.form.time_range(MIN_TIME_MS, MAX_TIME_MS)?;
+    if maxt < mint {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    let features = &app.parts.engine.options().features;
+    let expr = promql::parse::parse(call.form.get("query"), features).map_err(ApiError::bad_data)?;
+    let mut wanted = Vec::new();
+    selectors(&expr, &mut wanted);
+    if wanted.is_empty() {
+        return Ok(Answer::nothing());
+    }
+    let found = app
+        .parts
+        .exemplars
+        .exemplars(mint, maxt, &wanted)
+        .map_err(|error| ApiError::storage(&error, ErrorType::Execution))?;
+    Ok(Answer::data(move |out| {
+        out.open_array();
+        for series in &found {
+            write_series(out, series);
+            if out.is_broken() {
+                return;
+            }
+        }
+        out.close_array();
+    }))
+}
+
+fn write_series(out: &mut JsonOut<'_>, series: &SeriesExemplars) {
+    out.open_object();
+    out.key("seriesLabels").labels(&series.series);
+    out.key("exemplars").open_array();
+    for exemplar in &series.exemplars {
+        out.open_object();
+        out.key("labels").labels(&exemplar.labels);
+        out.key("value").float_string(exemplar.value);
+        out.key("timestamp").timestamp(exemplar.timestamp_ms.unwrap_or_default());
+        out.close_object();
+    }
+    out.close_array();
+    out.close_object();
+}
+
+/// The matchers of every selector in the expression.
+fn selectors(expr: &Expr, found: &mut Vec<Vec<Matcher>>) {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Vector(selector) => found.push(selector.matchers.clone()),
+        ExprKind::Matrix(range) => found.push(range.vector.matchers.clone()),
+        ExprKind::Subquery(subquery) => selectors(&subquery.expr, found),
+        ExprKind::Call(call) => call.args.iter().for_each(|arg| selectors(arg, found)),
+        ExprKind::Aggregate(aggregate) => {
+            aggregate.param.iter().for_each(|param| selectors(param, found));
+            selectors(&aggregate.expr, found);
+        }
+        ExprKind::Binary(binary) => {
+            selectors(&binary.lhs, found);
+            selectors(&binary.rhs, found);
+        }
+        ExprKind::Unary(unary) => selectors(&unary.expr, found),
+        ExprKind::Paren(inner) => selectors(inner, found),
+    }
+}

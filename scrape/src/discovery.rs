@@ -1,0 +1,6 @@
+//! Discovery: where targets come from.
+
+pub mod config;
+pub mod group;
+
+pub use group::TargetGroup;

@@ -1,0 +1,91 @@
+//! The configuration file as it is written.
+
+use std::path::{Path, PathBuf};
+
+use scrape::config::ScrapeConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use super::global::WrittenGlobal;
+use super::storage::WrittenStorage;
+use super::yaml::ConfigError;
+
+/// A section whose owner isn't there yet: any YAML.
+pub(super) type Opaque = Option<Spanned<Value>>;
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) global: Option<WrittenGlobal>,
+    pub(super) runtime: Option<Runtime>,
+    pub(super) alerting: Opaque,
+    pub(super) rule_files: Option<Spanned<Vec<String>>>,
+    pub(super) scrape_config_files: Option<Spanned<Vec<String>>>,
+    scrape_configs: Option<Vec<Option<Spanned<ScrapeConfig>>>>,
+    pub(super) storage: Option<WrittenStorage>,
+    pub(super) tracing: Opaque,
+    pub(super) remote_write: Opaque,
+    pub(super) remote_read: Opaque,
+    pub(super) otlp: Opaque,
+}
+
+/// `runtime`: settings of a Go program, which have no effect here.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Runtime {
+    pub(super) gogc: Option<i64>,
+}
+
+/// A file that `scrape_config_files` names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScrapeConfigFile {
+    scrape_configs: Option<Vec<Option<Spanned<ScrapeConfig>>>>,
+}
+
+impl File {
+    /// Takes out the jobs; the error is the index of one that is null.
+    pub(super) fn scrape_configs(&mut self) -> Result<Vec<Spanned<ScrapeConfig>>, usize> {
+        without_null(self.scrape_configs.take())
+    }
+
+    /// The files that `scrape_config_files` matches, in order.
+    pub(super) fn matched_scrape_config_files(&self, file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+        let Some(patterns) = &self.scrape_config_files else { return Ok(Vec::new()) };
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let mut matched = Vec::new();
+        for (index, pattern) in patterns.value.iter().enumerate() {
+            let at = |what: String| {
+                ConfigError::at(file, patterns.referenced, format!("scrape_config_files[{index}]"), what)
+            };
+            if !is_file_pattern(pattern) {
+                return Err(at(format!("invalid scrape config file path {pattern:?}")));
+            }
+            let pattern = directory.join(pattern);
+            let paths = glob::glob(&pattern.to_string_lossy()).map_err(|error| at(error.to_string()))?;
+            for path in paths {
+                matched.push(path.map_err(|error| at(error.to_string()))?);
+            }
+        }
+        Ok(matched)
+    }
+}
+
+impl ScrapeConfigFile {
+    /// As [`File::scrape_configs`].
+    pub(super) fn scrape_configs(self) -> Result<Vec<Spanned<ScrapeConfig>>, usize> {
+        without_null(self.scrape_configs)
+    }
+}
+
+/// Stars are allowed in the last element of a path only.
+fn is_file_pattern(pattern: &str) -> bool {
+    pattern.split_once('*').is_none_or(|(_, rest)| !rest.contains('/'))
+}
+
+fn without_null<T>(sections: Option<Vec<Option<T>>>) -> Result<Vec<T>, usize> {
+    let sections = sections.unwrap_or_default().into_iter().enumerate();
+    sections.map(|(index, section)| section.ok_or(index)).collect()
+}

@@ -1,0 +1,150 @@
+//! Configuration files and what becomes of them.
+
+use super::*;
+
+/// A directory that is removed when it goes out of scope.
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    fn new() -> Dir {
+        Dir(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A text with this directory's name taken out.
+    fn without_path(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    let dir = Dir::new();
+    let file = dir.write("prometheus.yml", text);
+    Config::load(&file, &|_| None).map_err(|error| dir.without_path(&error.to_string()))
+}
+
+#[test]
+fn an_error_names_file_line_column_and_field() {
+    for (text, error) in [
+        (
+            "global:\n  scrape_intervall: 15s\n",
+            "2:3: global.scrape_intervall: unknown field `scrape_intervall`",
+        ),
+        ("scrap_configs: []\n", "1:1: scrap_configs: unknown field `scrap_configs`"),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs:\n  - target: [x]\n",
+            "4:5: scrape_configs[0].static_configs[0].target: unknown field `target`",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_interval: 15 s\n",
+            "3:20: scrape_configs[0].scrape_interval: not a valid duration string: \"15 s\"",
+        ),
+        ("global:\n  sample_limit: many\n", "2:17: global.sample_limit: "),
+        ("global: [1]\n", "1:9: global: "),
+        (
+            "global:\n  scrape_interval: 5s\n  scrape_timeout: 10s\n",
+            "3:19: global.scrape_timeout: global scrape timeout greater than scrape interval",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a\n",
+            "3:3: scrape_configs[1].job_name: found multiple scrape configs with job name \"a\"",
+        ),
+        ("scrape_configs:\n-\n", " scrape_configs[0]: empty or null scrape config section"),
+        ("scrape_configs:\n- metrics_path: /m\n", "2:3: scrape_configs[0]: job_name is empty"),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_interval: 5s\n  scrape_timeout: 9s\n",
+            "2:3: scrape_configs[0]: scrape timeout greater than scrape interval for scrape config with job \
+             name \"a\"",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  relabel_configs:\n  - action: jump\n",
+            "4:5: scrape_configs[0].relabel_configs[0]: unknown relabel action \"jump\"",
+        ),
+        (
+            "storage:\n  tsdb:\n    retention:\n      percentage: 101\n",
+            "4:19: storage.tsdb.retention.percentage: 'storage.tsdb.retention.percentage' must be in the \
+             range [0, 100], got 101",
+        ),
+        (
+            "global: {external_labels: {\"\": x}}\n",
+            "1:27: global.external_labels: \"\" is not a valid label name",
+        ),
+        ("a: [\n", ""),
+    ] {
+        let found = load(text).expect_err(text);
+        assert!(found.starts_with(&format!("prometheus.yml:{error}")), "{text}\ngave {found}\nnot  {error}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error_and_an_empty_one_is_all_defaults() {
+    let error = Config::load(Path::new("/no/such/file.yml"), &|_| None).unwrap_err();
+    assert_eq!(error.to_string(), "/no/such/file.yml: No such file or directory (os error 2)");
+    for text in ["", "# nothing\n", "global:\n", "global: {}\nscrape_configs: []\n"] {
+        let config = load(text).unwrap();
+        assert_eq!(config.global.evaluation_interval.to_string(), "1m", "{text:?}");
+        assert_eq!(config.global.scrape.scrape_timeout.to_string(), "10s", "{text:?}");
+        assert!(config.jobs.is_empty() && config.unsupported.is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn jobs_come_from_more_files_and_their_names_are_unique_over_all() {
+    let dir = Dir::new();
+    let main = dir.write("p.yml", "scrape_config_files: ['more*.yml']\nscrape_configs: [{job_name: a}]\n");
+    dir.write("more1.yml", "scrape_configs: [{job_name: b}]\n");
+    let config = Config::load(&main, &|_| None).unwrap();
+    let names: Vec<_> = config.jobs.iter().map(|job| job.job_name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(config.files.len(), 2);
+
+    dir.write("more2.yml", "scrape_configs:\n- job_name: a\n");
+    let error = dir.without_path(&Config::load(&main, &|_| None).unwrap_err().to_string());
+    assert_eq!(
+        error,
+        "more2.yml:2:3: scrape_configs[0].job_name: found multiple scrape configs with job name \"a\", first \
+         found in p.yml"
+    );
+    dir.write("more2.yml", "global: {}\n");
+    let error = dir.without_path(&Config::load(&main, &|_| None).unwrap_err().to_string());
+    assert!(error.starts_with("more2.yml:1:1: global: unknown field `global`"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_listed_unless_it_would_do_nothing() {
+    let unsupported = |text: &str| -> Vec<String> {
+        let fields = load(text).unwrap().unsupported.into_iter();
+        fields.map(|unsupported| unsupported.to_string().split(": ").nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        unsupported("rule_files: [a.yml]\nremote_write: [{url: 'http://x'}]\ntracing: {endpoint: x}\n"),
+        ["rule_files", "remote_write", "tracing"]
+    );
+    assert_eq!(
+        unsupported("alerting: {alertmanagers: [{static_configs: [{targets: ['a:9093']}]}]}\n"),
+        ["alerting"]
+    );
+    assert_eq!(unsupported("alerting: {alertmanagers: [{dns_sd_configs: [{}]}]}\n"), ["alerting"]);
+    // The reference's own example file names no Alertmanager and no rules.
+    let example =
+        "alerting:\n  alertmanagers:\n  - static_configs:\n    - targets:\n      # - a:9093\nrule_files:\n";
+    assert_eq!(unsupported(example), [""; 0]);
+}
+
+#[test]
+fn the_configuration_in_force_is_printed_with_defaults_and_without_secrets() {
+    let config = load(
+        "global:\n  scrape_interval: 15s\n  external_labels: {zone: $ZONE-1}\nscrape_configs:\n- job_name: a\n  \
+         basic_auth: {username: u, password: hidden}\n  static_configs: [{targets: ['h:1']}]\n",
+    )
+    .unwrap();
+    assert_eq!(config.yaml, include_str!("../../testdata/config/in_force.yml"));
+    assert_eq!(config.warnings, ["environment variable \"ZONE\" of an external label is empty"]);
+    // What is printed can be read again.
+    assert!(load(&config.yaml).is_ok());
+}

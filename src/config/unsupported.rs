@@ -1,0 +1,103 @@
+//! What a configuration may ask for that there is no part for yet. This is the one place that lists it: when a
+//! part lands, its line here goes.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
+
+use super::file::{File, Opaque};
+use super::global::Global;
+use super::yaml::ConfigError;
+
+/// A field whose work can't be done yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported(ConfigError);
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+struct Found<'a> {
+    file: &'a Path,
+    all: Vec<Unsupported>,
+}
+
+/// Everything in a file that can't be done. What has no effect in the reference either, such as an Alertmanager
+/// section without Alertmanagers, is none of it.
+pub(super) fn find(file: &Path, written: &File, global: &Global) -> Vec<Unsupported> {
+    let mut found = Found { file, all: Vec::new() };
+    if let Some(rules) = written.rule_files.as_ref().filter(|rules| !rules.value.is_empty()) {
+        found.add(rules.referenced, "rule_files", "rules aren't evaluated yet");
+    }
+    let alertmanagers = written.alerting.as_ref().filter(|alerting| has_alertmanagers(&alerting.value));
+    found.section(alertmanagers, "alerting", "nothing is sent to Alertmanagers yet");
+    found.opaque(&written.remote_write, "remote_write", "samples aren't sent to other systems yet");
+    found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
+    found.opaque(&written.tracing, "tracing", "no traces are made yet");
+    found.opaque(&written.otlp, "otlp", "OTLP isn't received yet");
+    if let Some(log) = written.global.as_ref().and_then(|global| global.query_log_file.as_ref())
+        && !global.query_log_file.is_empty()
+    {
+        found.add(log.referenced, "global.query_log_file", "queries aren't logged yet");
+    }
+    found.storage(written);
+    found.all
+}
+
+impl Found<'_> {
+    fn storage(&mut self, written: &File) {
+        let Some(tsdb) = written.storage.as_ref().and_then(|storage| storage.tsdb.as_ref()) else { return };
+        if let Some(threshold) = tsdb.stale_series_compaction_threshold.as_ref().filter(|t| t.value != 0.0) {
+            let field = "storage.tsdb.stale_series_compaction_threshold";
+            self.add(threshold.referenced, field, "stale series aren't compacted early yet");
+        }
+        let floats = tsdb.chunk_encoding.as_ref().and_then(|encoding| encoding.floats.as_ref());
+        if let Some(floats) = floats.filter(|floats| floats.value == "xor2") {
+            self.add(
+                floats.referenced,
+                "storage.tsdb.chunk_encoding.floats",
+                "chunks are encoded as xor only",
+            );
+        }
+    }
+
+    fn opaque(&mut self, section: &Opaque, field: &str, why: &str) {
+        self.section(section.as_ref().filter(|section| !is_empty(&section.value)), field, why);
+    }
+
+    fn section(&mut self, section: Option<&Spanned<Value>>, field: &str, why: &str) {
+        if let Some(section) = section {
+            self.add(section.referenced, field, why);
+        }
+    }
+
+    fn add(&mut self, at: Location, field: &str, why: &str) {
+        self.all.push(Unsupported(ConfigError::at(self.file, at, field, why)));
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether an `alerting` section names any Alertmanager: by a list of targets that isn't empty, or by any other
+/// discovery.
+fn has_alertmanagers(alerting: &Value) -> bool {
+    let alertmanagers = alerting.get("alertmanagers").and_then(Value::as_array).into_iter().flatten();
+    alertmanagers.filter_map(Value::as_object).flatten().any(|(field, value)| match field.as_str() {
+        "static_configs" => {
+            let groups = value.as_array().into_iter().flatten();
+            groups.filter_map(|group| group.get("targets")).any(|targets| !is_empty(targets))
+        }
+        field => field.ends_with("_sd_configs") && !is_empty(value),
+    })
+}
