@@ -19,8 +19,10 @@
 
 pub mod annotations;
 pub mod ast;
+pub mod ast_json;
 pub mod engine;
 pub mod features;
+pub mod label_matchers;
 pub mod parse;
 pub mod print;
 pub mod script;

@@ -11,11 +11,11 @@ use model::float_text;
 use model::labels::{METRIC_NAME, is_legacy_label_name, write_quoted};
 use model::matcher::{MatchOp, Matcher};
 
-use crate::parse::quoted;
 use crate::ast::{
     Aggregate, AtModifier, Binary, Call, Cardinality, DurationExpr, DurationExprKind, Expr, ExprKind,
     MatrixSelector, NumberLiteral, Subquery, TimeModifiers, Unary, VectorMatching, VectorSelector,
 };
+use crate::parse::quoted;
 
 /// Milliseconds in a second, in which durations are kept.
 const MS_PER_SECOND: f64 = 1000.0;
@@ -126,21 +126,7 @@ fn write_at(f: &mut fmt::Formatter<'_>, modifiers: &TimeModifiers) -> fmt::Resul
 fn write_offset(f: &mut fmt::Formatter<'_>, modifiers: &TimeModifiers) -> fmt::Result {
     match &modifiers.offset {
         None => Ok(()),
-        // An operator would be taken for one on the whole selector.
-        Some(offset) if offset.begins_with_literal() => write!(f, " offset ({offset})"),
         Some(offset) => write!(f, " offset {offset}"),
-    }
-}
-
-impl DurationExpr {
-    /// Whether this is an operation whose text begins with a literal or a word, not with a parenthesis.
-    fn begins_with_literal(&self) -> bool {
-        let DurationExprKind::Binary { lhs, .. } = &self.kind else { return false };
-        !matches!(lhs.kind, DurationExprKind::Paren(_)) && (lhs.begins_with_literal() || !lhs.is_binary())
-    }
-
-    fn is_binary(&self) -> bool {
-        matches!(self.kind, DurationExprKind::Binary { .. })
     }
 }
 

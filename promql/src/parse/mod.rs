@@ -37,7 +37,7 @@ pub use token::quoted;
 ///
 /// The parser and everybody after it call themselves once for each level. Queries that people or programs write
 /// stay far below.
-pub const NESTING_MAX: usize = 200;
+pub const NESTING_MAX: usize = 100;
 /// How high a syntax tree may become, which long chains such as `a or b or …` make higher without nesting.
 pub const HEIGHT_MAX: usize = 1_000;
 

@@ -54,7 +54,9 @@ fn into_text(bytes: Vec<u8>) -> String {
         let mut text = String::new();
         for chunk in error.as_bytes().utf8_chunks() {
             text.push_str(chunk.valid());
-            text.extend(chunk.invalid().iter().filter_map(|b| char::from_u32(BYTE_CHAR_BASE + u32::from(*b))));
+            text.extend(
+                chunk.invalid().iter().filter_map(|b| char::from_u32(BYTE_CHAR_BASE + u32::from(*b))),
+            );
         }
         text
     })

@@ -140,7 +140,9 @@ fn matrix(
 ) -> Result<(), String> {
     if let Some(pair) = got.windows(2).find(|pair| pair[0].0 > pair[1].0) {
         let (first, second) = (&pair[0].0, &pair[1].0);
-        return Err(format!("matrix results should always be sorted by labels, but {first} is before {second}"));
+        return Err(format!(
+            "matrix results should always be sorted by labels, but {first} is before {second}"
+        ));
     }
     for (labels, points) in got {
         let Some(series) = find(expected, labels) else {
@@ -161,7 +163,9 @@ fn check_points(
     for (i, value) in series.values.iter().enumerate() {
         let Some(timestamp_ms) = time_of(i) else {
             let points = series.values.len();
-            return Err(format!("expected {points} points, but query time range cannot return this many points"));
+            return Err(format!(
+                "expected {points} points, but query time range cannot return this many points"
+            ));
         };
         if *value != SequenceValue::Omitted {
             wanted.push((timestamp_ms, value));
@@ -328,8 +332,11 @@ struct ShownPoints<'a>(&'a [(TimestampMs, SampleValue)]);
 
 impl fmt::Display for ShownPoints<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let points: Vec<String> =
-            self.0.iter().map(|(timestamp_ms, value)| format!("{} @[{timestamp_ms}]", Shown(value))).collect();
+        let points: Vec<String> = self
+            .0
+            .iter()
+            .map(|(timestamp_ms, value)| format!("{} @[{timestamp_ms}]", Shown(value)))
+            .collect();
         write!(f, "{}", points.join(" "))
     }
 }

@@ -134,11 +134,8 @@ pub(super) struct ExpectedSeries {
 
 /// Splits a script into commands. Those that can't be read come as failures.
 pub(super) fn commands(script: &str) -> Vec<Result<Command, Failure>> {
-    let lines: Vec<&str> = script
-        .split('\n')
-        .map(str::trim)
-        .map(|line| if line.starts_with('#') { "" } else { line })
-        .collect();
+    let lines: Vec<&str> =
+        script.split('\n').map(str::trim).map(|line| if line.starts_with('#') { "" } else { line }).collect();
     let mut commands = Vec::new();
     let mut at = 0;
     while at < lines.len() {
@@ -265,7 +262,8 @@ impl<'a> Block<'a> {
                 eval.expected.value.scalar = Some(scalar);
                 break;
             }
-            let (labels, values) = parse_series(line).map_err(|error| self.failure(at - 1, error.to_string()))?;
+            let (labels, values) =
+                parse_series(line).map_err(|error| self.failure(at - 1, error.to_string()))?;
             if values.len() > 1 && is_instant && eval.expected.value.range_vector.is_none() {
                 let what = "expecting multiple values in instant evaluation not allowed. consider using \
                             'expect range vector' directive to enable a range vector result for an instant query";
@@ -375,7 +373,9 @@ impl<'a> Block<'a> {
             "ordered" => expected.ordered = true,
             "fail" if matches!(expected.fail, None | Some(Pattern::Any)) => expected.fail = Some(pattern),
             "fail" => {
-                return Err(self.failure(at, "invalid expect lines, multiple expect fail lines are not allowed"));
+                return Err(
+                    self.failure(at, "invalid expect lines, multiple expect fail lines are not allowed")
+                );
             }
             "warn" => expected.warnings.patterns.push(pattern),
             "no_warn" => expected.warnings.none = true,
@@ -409,7 +409,10 @@ impl<'a> Block<'a> {
         let quoted = text.starts_with(['"', '`']);
         match quoted_text(text) {
             Ok((value, "")) if quoted => Ok(value),
-            _ => Err(self.failure(at, "expected string literal not valid - check that the string is correctly quoted")),
+            _ => Err(self.failure(
+                at,
+                "expected string literal not valid - check that the string is correctly quoted",
+            )),
         }
     }
 

@@ -87,7 +87,8 @@ fn read<'a, T>(
 
 fn integer(text: &str) -> Found<'_, i32> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
-    let value = text[..end].parse().map_err(|_| Fault::new(text, "expected an integer in histogram description"));
+    let value =
+        text[..end].parse().map_err(|_| Fault::new(text, "expected an integer in histogram description"));
     value.map(|value| (&text[end..], value))
 }
 

@@ -15,11 +15,7 @@ use crate::value::Value;
 const RANGE_STEP_MS: i64 = 60_000;
 
 /// Runs a command; returns how many checks it stands for.
-pub(super) fn run(
-    command: Command,
-    engine: &Engine,
-    storage: &dyn ScriptStorage,
-) -> Result<usize, Failure> {
+pub(super) fn run(command: Command, engine: &Engine, storage: &dyn ScriptStorage) -> Result<usize, Failure> {
     match command {
         Command::Clear => {
             storage.clear();

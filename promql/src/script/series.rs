@@ -193,7 +193,9 @@ fn push_histograms<'a>(text: &'a str, values: &mut Vec<SequenceValue>) -> Result
     }
     let mut current = first;
     for i in 0..=times.unwrap_or(0) {
-        if i > 0 && let Some((subtract, step)) = &step {
+        if i > 0
+            && let Some((subtract, step)) = &step
+        {
             current = combined(&current, step, *subtract).map_err(|message| Fault::new(text, message))?;
         }
         values.push(SequenceValue::Histogram { histogram: current.clone(), hint_is_written });
@@ -201,7 +203,11 @@ fn push_histograms<'a>(text: &'a str, values: &mut Vec<SequenceValue>) -> Result
     Ok(rest)
 }
 
-fn combined(current: &FloatHistogram, step: &FloatHistogram, subtract: bool) -> Result<FloatHistogram, String> {
+fn combined(
+    current: &FloatHistogram,
+    step: &FloatHistogram,
+    subtract: bool,
+) -> Result<FloatHistogram, String> {
     if current.schema > step.schema {
         let (from, to) = (step.schema, current.schema);
         return Err(format!("error combining histograms: cannot merge from schema {from} to {to}"));
@@ -291,7 +297,8 @@ fn signed_duration(text: &str) -> Found<'_, i64> {
     let Ok((rest, (sign, duration))) = parsed else {
         return Err(Fault::new(text, "expected a duration in @st sequence"));
     };
-    let ms = parse_ms(duration).map_err(|error| Fault::new(text, format!("invalid @st sequence: {error}")))?;
+    let ms =
+        parse_ms(duration).map_err(|error| Fault::new(text, format!("invalid @st sequence: {error}")))?;
     Ok((rest, if sign == Some('-') { -ms } else { ms }))
 }
 

@@ -132,11 +132,7 @@ impl View {
 }
 
 impl Querier for View {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        hints: &SelectHints,
-    ) -> Result<Box<dyn SeriesSet>, StorageError> {
+    fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
         if self.mint > self.maxt {
             return Ok(Box::new(Selected { series: Vec::new() }));
         }
