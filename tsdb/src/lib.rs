@@ -20,7 +20,23 @@
 pub mod block;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
+pub mod db;
 mod error;
 pub mod fs;
+#[allow(dead_code)]
+mod head;
+mod head_chunks;
+mod maintenance;
+pub mod metrics;
+#[allow(dead_code)]
+pub mod options;
 pub mod postings;
+mod querier;
+pub mod retention;
 pub mod select;
+mod wal;
+
+pub use db::{Damage, Db, HeadStats, OpenError};
+pub use head::index::Cardinality;
+pub use options::{Options, WalSync};
