@@ -155,7 +155,7 @@ mod tests {
         let (text, _) = quoted_text(r#""a\xc5z""#).unwrap();
         assert!(!is_utf8(&text));
         assert_eq!(quoted(&text), r#""a\xc5z""#);
-        assert!(is_utf8("a\u{10fffd}") == false && is_utf8("\u{fffd}é"));
+        assert!(!is_utf8("a\u{10fffd}") && is_utf8("\u{fffd}é"));
     }
 
     #[test]

@@ -60,8 +60,11 @@ pub fn parse_series(text: &str) -> Result<(Labels, Vec<SequenceValue>), ParseErr
     Ok((labels, values))
 }
 
-/// If the line has start timestamps: the metric, and how far each lies from its sample, in milliseconds.
-pub(super) fn parse_start_timestamps(text: &str) -> Option<Result<(Labels, Vec<Option<i64>>), ParseError>> {
+/// A metric, and how far the start timestamp of each of its samples lies from the sample, in milliseconds.
+pub(super) type StartTimestamps = (Labels, Vec<Option<i64>>);
+
+/// Parses a line of start timestamps, if it is one.
+pub(super) fn parse_start_timestamps(text: &str) -> Option<Result<StartTimestamps, ParseError>> {
     let (metric, offsets) = text.split_once([' ', '\t'])?;
     let metric = metric.strip_suffix("@st")?;
     let parsed = parse_metric(metric).and_then(|labels| {

@@ -13,12 +13,13 @@ pub(crate) fn path(relative: &str) -> PathBuf {
 /// what it should be.
 pub(crate) fn check(relative: &str, answer: impl Fn(&Value) -> Value) {
     let path = path(relative);
-    let table: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let table: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(&path).expect(relative)).expect(relative);
     assert!(!table.is_empty(), "{relative} is empty");
     let answers: Vec<Value> = table.iter().map(&answer).collect();
     if std::env::var_os("UPDATE").is_some() {
         let lines: Vec<String> = answers.iter().map(|entry| format!("  {entry}")).collect();
-        std::fs::write(&path, format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+        std::fs::write(&path, format!("[\n{}\n]\n", lines.join(",\n"))).expect(relative);
         return;
     }
     let wrong: Vec<String> = table

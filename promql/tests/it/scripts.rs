@@ -9,7 +9,7 @@ use crate::golden;
 /// The scripts in a folder, by name.
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be listed").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
     paths.sort();
     paths
@@ -20,7 +20,7 @@ fn run_all(folder: &Path) -> usize {
     let scripts = scripts(folder);
     let mut failures = Vec::new();
     for script in &scripts {
-        let report = run_file(script).unwrap();
+        let report = run_file(script).expect("a script can be read");
         let name = script.file_name().unwrap_or_default().to_string_lossy();
         println!("{name}: {report}");
         failures.extend(report.failed.into_iter().map(|failure| format!("{name}: {failure}")));
