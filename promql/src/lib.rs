@@ -19,9 +19,15 @@
 
 pub mod annotations;
 pub mod ast;
+mod column;
 pub mod engine;
+mod exec;
 pub mod features;
+mod functions;
+mod kahan;
+mod memory;
 pub mod parse;
+pub mod plan;
 pub mod print;
 pub mod signature;
 mod types;

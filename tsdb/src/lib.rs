@@ -18,9 +18,11 @@
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
 pub mod block;
+mod blocks;
 pub mod chunk;
 pub mod codec;
 pub mod compact;
+mod compaction;
 pub mod db;
 mod error;
 pub mod fs;
@@ -28,6 +30,7 @@ pub mod fs;
 mod head;
 mod head_chunks;
 mod maintenance;
+mod merge;
 pub mod metrics;
 #[allow(dead_code)]
 pub mod options;
