@@ -1,6 +1,8 @@
 //! Blocks go both ways between Ferula and Prometheus. Skipped where `promtool` isn't installed; the environment
 //! variable `PROMTOOL` may name another one.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
