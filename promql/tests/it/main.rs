@@ -4,3 +4,4 @@ mod golden;
 mod grammar;
 mod parse;
 mod print;
+mod scripts;
