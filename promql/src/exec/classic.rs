@@ -1,7 +1,7 @@
 //! `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`: of classic histograms, whose buckets
 //! are series told apart by `le`, and of native ones.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use model::histogram::FloatHistogram;
@@ -285,7 +285,7 @@ impl Source for Histograms<'_> {
         let mut columns: HashMap<u32, Column> = HashMap::new();
         let members = group.buckets.iter().map(|(_, series)| *series);
         for member in members.chain(group.native.iter().copied()).chain(group.malformed.iter().map(|m| m.0)) {
-            if let std::collections::hash_map::Entry::Vacant(vacant) = columns.entry(member) {
+            if let hashbrown::hash_map::Entry::Vacant(vacant) = columns.entry(member) {
                 let mut column = scratch.take_column();
                 self.input.read(member as usize, scratch, &mut column)?;
                 vacant.insert(column);
