@@ -32,6 +32,8 @@ pub(crate) enum Handler {
     ApiUncompressed(ApiHandler),
     /// On a thread that may block; writes its own response.
     Blocking(PlainHandler),
+    /// Likewise; takes the body as it is.
+    Upload(PlainHandler),
     /// At once; must not block.
     Inline(PlainHandler),
 }
@@ -56,6 +58,7 @@ pub(crate) struct Endpoint {
 const GET: &[Method] = &[Method::GET];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const POST: &[Method] = &[Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_POST_PUT: &[Method] = &[Method::GET, Method::POST, Method::PUT];
 const OPTIONS: &[Method] = &[Method::OPTIONS];
@@ -105,6 +108,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/admin/tsdb/delete_series", POST_PUT, v1::admin::delete_series),
     api_endpoint("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, v1::admin::clean_tombstones),
     api_endpoint("/api/v1/admin/tsdb/snapshot", POST_PUT, v1::admin::snapshot),
+    gated("/api/v1/write", POST, Handler::Upload(v1::write::write)),
     open("/api/v1/status/walreplay", GET, Handler::ApiUncompressed(v1::tsdb::wal_replay)),
     open("/api/v1/notifications", GET, Handler::ApiUncompressed(v1::notifications::notifications)),
     open("/api/v1/notifications/live", GET, Handler::Inline(v1::notifications::live)),
@@ -182,7 +186,12 @@ async fn answer(app: &Arc<App>, index: usize, request: Request) -> Response<Body
 }
 
 async fn run(app: &Arc<App>, handler: Handler, request: Request) -> Response<Body> {
-    let reading = Call::read(request, Cancel::new());
+    let reading = async {
+        match handler {
+            Handler::Upload(_) => Call::read_upload(request, Cancel::new()).await,
+            _ => Call::read(request, Cancel::new()).await,
+        }
+    };
     let call = match tokio::time::timeout(app.options.read_timeout, reading).await {
         Ok(Ok(call)) => call,
         Ok(Err(error)) => return plain_error(error.status(), &error.to_string()),
@@ -190,7 +199,7 @@ async fn run(app: &Arc<App>, handler: Handler, request: Request) -> Response<Bod
     };
     match handler {
         Handler::Inline(handler) => handler(app, &call),
-        Handler::Blocking(handler) => {
+        Handler::Blocking(handler) | Handler::Upload(handler) => {
             let app = Arc::clone(app);
             let done = tokio::task::spawn_blocking(move || handler(&app, &call)).await;
             done.unwrap_or_else(|_| {

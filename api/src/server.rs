@@ -49,6 +49,8 @@ pub struct Parts {
     pub local_storage: Arc<dyn Queryable>,
     /// Keeps exemplars.
     pub exemplars: Arc<dyn ExemplarSource>,
+    /// Takes remote write; `None` if that isn't switched on.
+    pub write_receiver: Option<Arc<remote::write::Receiver>>,
     /// Answers queries.
     pub engine: Arc<Engine>,
     /// What is scraped.

@@ -9,16 +9,22 @@
 //! <data>/head/set-aside/           what was damaged
 //! ```
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use model::cancel::Cancel;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::{Clock, TimestampMs};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
+use crate::block;
+use crate::blocks::Blocks;
+use crate::compact::{Compactor, CompactorOptions, UlidSource};
 use crate::fs::{Fs, FsLock};
 use crate::head::index::Cardinality;
 use crate::head::{ChunkRules, Head};
@@ -120,10 +126,14 @@ pub struct Db {
     pub(crate) options: Options,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) head: Arc<Head>,
+    pub(crate) blocks: Arc<Blocks>,
+    pub(crate) compactor: Compactor,
+    pub(crate) cancel: Cancel,
     damage: Vec<Damage>,
     background: Mutex<Option<Background>>,
     closed: AtomicBool,
     last_checkpoint_ms: AtomicI64,
+    last_reload_ms: AtomicI64,
     /// One checkpoint, compaction or deletion at a time.
     pub(crate) maintenance: Mutex<()>,
     _lock: Option<Box<dyn FsLock>>,
@@ -150,16 +160,28 @@ impl Db {
         fs.create_dir_all(&wal_dir).map_err(|e| OpenError::io(dir, "create", e))?;
         let lock = lock(&*fs, dir, &options, &metrics)?;
         let started_ms = clock.now_ms();
-        let (head, damage) = open_head(&fs, &head_dir, &wal_dir, &options, &metrics)?;
+        let blocks = open_blocks(&fs, dir, &metrics)?;
+        let (head, mut damage) = open_head(&fs, &head_dir, &wal_dir, &options, &metrics)?;
+        damage.extend(blocks.1);
         metrics.replay_duration.set((clock.now_ms() - started_ms) as f64 / 1000.0);
+        let ulids = UlidSource::new(Arc::clone(&clock), RandomState::new().hash_one(clock.now_ms()));
+        let compactor_options = CompactorOptions {
+            segment_bytes_max: options.chunk_segment_bytes,
+            ..CompactorOptions::default()
+        };
+        let compactor = Compactor::new(Arc::clone(&fs), ulids, compactor_options);
         let db = Arc::new(Db {
             dir: dir.to_owned(),
             fs,
             last_checkpoint_ms: AtomicI64::new(clock.now_ms()),
+            last_reload_ms: AtomicI64::new(clock.now_ms()),
             clock,
             options,
             metrics,
             head,
+            blocks: Arc::new(blocks.0),
+            compactor,
+            cancel: Cancel::new(),
             damage,
             background: Mutex::new(None),
             closed: AtomicBool::new(false),
@@ -179,6 +201,15 @@ impl Db {
         self.last_checkpoint_ms.load(Ordering::Relaxed)
     }
 
+    /// When the blocks were last looked at.
+    pub(crate) fn last_reload_ms(&self) -> TimestampMs {
+        self.last_reload_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_reload(&self, now_ms: TimestampMs) {
+        self.last_reload_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     /// What was found damaged when the database was opened. All else is there.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
@@ -189,7 +220,7 @@ impl Db {
         if self.damage.is_empty() {
             return;
         }
-        for damage in &self.damage {
+        for damage in self.damage.iter().filter(|damage| damage.file.starts_with(self.dir.join("head"))) {
             let Damage { file, from, to, what } = damage;
             tracing::error!(file = %file.display(), from, to, what, "damage on disk, set aside");
             if let Err(error) = self.set_aside(damage) {
@@ -219,6 +250,11 @@ impl Db {
     /// If it can't be written; the last one stays.
     pub fn checkpoint(&self) -> Result<(), StorageError> {
         let _one = self.maintenance.lock();
+        self.checkpoint_locked()
+    }
+
+    /// As [`Self::checkpoint`], by who holds `maintenance`.
+    pub(crate) fn checkpoint_locked(&self) -> Result<(), StorageError> {
         self.last_checkpoint_ms.store(self.clock.now_ms(), Ordering::Relaxed);
         checkpoint::write(&self.head, &*self.fs, &self.dir.join("head"))
     }
@@ -255,6 +291,7 @@ impl Db {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.cancel.cancel();
         if let Some(background) = self.background.lock().take() {
             background.stop();
         }
@@ -274,7 +311,7 @@ impl Appender for Db {
 
 impl Queryable for Db {
     fn querier(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<Box<dyn Querier>, StorageError> {
-        Ok(Box::new(DbQuerier::new(Arc::clone(&self.head), mint, maxt)))
+        Ok(Box::new(DbQuerier::new(Arc::clone(&self.head), Arc::clone(&self.blocks), mint, maxt)))
     }
 }
 
@@ -297,6 +334,27 @@ fn lock(
         }
         Err(error) => Err(OpenError::io(dir, "lock", error)),
     }
+}
+
+/// Opens the blocks; names those that are damaged.
+fn open_blocks(fs: &Arc<dyn Fs>, dir: &Path, metrics: &Metrics) -> Result<(Blocks, Vec<Damage>), OpenError> {
+    let error =
+        |what: &'static str| move |e: StorageError| OpenError::io(dir, what, io::Error::other(e.to_string()));
+    let removed = block::dir::remove_leftovers(&**fs, dir).map_err(error("clean up"))?;
+    if !removed.is_empty() {
+        tracing::info!(dirs = ?removed, "removed unfinished blocks");
+    }
+    let blocks = Blocks::new(Arc::clone(fs), dir.to_owned());
+    metrics.reloads.inc();
+    let bad = blocks.reload().map_err(error("list blocks of"))?;
+    if !bad.is_empty() {
+        metrics.reloads_failed.inc();
+    }
+    let damage = bad.into_iter().map(|bad| {
+        let what = bad.error.to_string();
+        Damage { file: bad.path, from: 0, to: 0, what }
+    });
+    Ok((blocks, damage.collect()))
 }
 
 fn open_head(

@@ -18,8 +18,11 @@
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
 pub mod block;
+mod blocks;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
+mod compaction;
 pub mod db;
 mod error;
 pub mod fs;
@@ -27,11 +30,13 @@ pub mod fs;
 mod head;
 mod head_chunks;
 mod maintenance;
+mod merge;
 pub mod metrics;
 #[allow(dead_code)]
 pub mod options;
 pub mod postings;
 mod querier;
+pub mod retention;
 pub mod select;
 mod wal;
 

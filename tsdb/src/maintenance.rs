@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use model::storage::StorageError;
 use parking_lot::{Condvar, Mutex};
 
 use crate::db::Db;
@@ -98,6 +99,14 @@ impl Db {
     pub fn maintain(&self) {
         self.update_gauges();
         let now_ms = self.clock.now_ms();
+        if now_ms.saturating_sub(self.last_reload_ms()) >= self.options.block_reload_interval_ms {
+            self.note_reload(now_ms);
+            if let Err(error) = self.compact()
+                && !matches!(error, StorageError::Cancelled)
+            {
+                tracing::error!(%error, "compaction failed");
+            }
+        }
         if now_ms.saturating_sub(self.last_checkpoint_ms()) >= self.options.checkpoint_interval_ms
             && let Err(error) = self.checkpoint()
         {
@@ -117,6 +126,13 @@ impl Db {
         metrics.series.set(index.len() as i64);
         metrics.symbol_table_bytes.set(index.symbols().text_bytes() as i64);
         drop(index);
+        let blocks = self.blocks.all();
+        metrics.blocks_loaded.set(blocks.len() as i64);
+        metrics.storage_blocks_bytes.set(blocks.iter().map(|block| block.size_bytes() as i64).sum());
+        let oldest = blocks.first().map(|block| block.meta().min_time);
+        let lowest = oldest.or_else(|| head.bounds.range().map(|range| range.0)).unwrap_or(0);
+        metrics.lowest_timestamp.set(lowest);
+        metrics.lowest_timestamp_seconds.set(lowest as f64 / 1000.0);
         let (min, max) = head.bounds.range().unwrap_or((0, 0));
         metrics.head_min_time.set(min);
         metrics.head_max_time.set(max);

@@ -11,6 +11,7 @@ pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod tsdb;
+pub(crate) mod write;
 
 /// The warning of an answer that was cut.
 const TRUNCATED: &str = "results truncated due to limit";

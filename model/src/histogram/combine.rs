@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 
 use super::bounds::bucket_bound;
 use super::buckets::Entries;
-use super::layout::{Side, compact, reduce};
+use super::layout::{Side, SideBuilder, compact, reduce};
 use super::{CounterResetHint, FloatHistogram, Span};
 
 /// One of the histograms has exponential buckets and the other custom ones.
@@ -240,8 +240,8 @@ impl<T: Number> Parts<T> {
             zero_count: h.zero_count.into(),
             count: h.count.into(),
             sum: h.sum.into(),
-            positive: Side::of(h.positive_spans, numbers(h.positive_buckets)),
-            negative: Side::of(h.negative_spans, numbers(h.negative_buckets)),
+            positive: Side { spans: h.positive_spans, counts: numbers(h.positive_buckets) },
+            negative: Side { spans: h.negative_spans, counts: numbers(h.negative_buckets) },
             custom_values: h.custom_values,
         }
     }
@@ -350,13 +350,13 @@ impl<T: Number> Parts<T> {
 
     fn drop_inside_zero_bucket(&mut self) {
         for side in [&mut self.positive, &mut self.negative] {
-            let mut kept = Side::empty();
+            let mut kept = SideBuilder::new();
             for (index, count) in side.entries() {
                 if bucket_bound(index.wrapping_sub(1), self.schema, &[]) >= self.zero_threshold {
                     kept.push(index, count);
                 }
             }
-            *side = compact(kept.entries(), 0, T::is_empty);
+            *side = compact(kept.build().entries(), 0, T::is_empty);
         }
     }
 
@@ -450,7 +450,7 @@ fn add_side<T: Number>(
         }
         return;
     }
-    let mut merged = Side::empty();
+    let mut merged = SideBuilder::new();
     let mut theirs = Entries::new(spans, counts).filter(|(index, _)| wanted(*index)).peekable();
     for (index, mut count) in side.entries() {
         while let Some((before, float)) = theirs.next_if(|(theirs, _)| *theirs < index) {
@@ -464,7 +464,7 @@ fn add_side<T: Number>(
     for (index, float) in theirs {
         merged.push(index, T::from(sign * float));
     }
-    *side = merged;
+    *side = merged.build();
 }
 
 /// The bounds that are in both.

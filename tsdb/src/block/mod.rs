@@ -23,6 +23,8 @@ mod open;
 mod output;
 mod series_set;
 pub mod symbols;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tombstones;
 mod write;
 

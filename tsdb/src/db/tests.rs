@@ -187,3 +187,75 @@ fn truncation_drops_old_chunks_and_the_series_that_end_there() {
     commit(&db, &[(2, 5 * hour, 1.0)]).unwrap();
     assert_eq!(content(&db).len(), 2);
 }
+
+/// Ten hours of two series, one sample a minute, and what they are.
+fn ten_hours(db: &Db) -> Content {
+    let minute = 60_000;
+    let start = 1_700_000_000_000;
+    let mut commits = Vec::new();
+    for i in 0..600 {
+        let mut samples = vec![(0, start + i * minute, i as f64)];
+        if i < 200 {
+            samples.push((1, start + i * minute, 7.0));
+        }
+        commit(db, &samples).unwrap();
+        commits.push(samples);
+    }
+    expected(&commits)
+}
+
+#[test]
+fn blocks_are_cut_from_the_head_and_every_sample_stays_readable_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let all = ten_hours(&db);
+    db.compact().unwrap();
+    assert_eq!(content(&db), all);
+    assert!(!db.blocks().is_empty());
+    assert!(db.head_stats(1).min_time_ms > 1_700_000_000_000);
+    assert_eq!(db.head_stats(1).cardinality.series, 1, "the series that ended left the head");
+    let matchers = [Matcher::equal("i", "1")];
+    assert_eq!(select(&db, &matchers, i64::MIN, i64::MAX).len(), 1);
+    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
+    assert_eq!(querier.label_values("i", &[], 0, &Cancel::new()).unwrap(), ["0", "1"]);
+    assert_eq!(querier.label_names(&[], 1, &Cancel::new()).unwrap(), ["__name__"]);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), all, "after a restart");
+    db.flush().unwrap();
+    assert_eq!(content(&db), all, "flushed");
+    assert_eq!(db.head_stats(1).chunks, 0);
+    drop(db);
+    assert_eq!(content(&open(dir.path())), all, "flushed and restarted");
+}
+
+#[test]
+fn a_crash_between_block_and_checkpoint_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let all = ten_hours(&db);
+    db.checkpoint().unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    copy_dir(&dir.path().join("head"), &saved.path().join("head"));
+    db.compact().unwrap();
+    drop(db);
+    std::fs::remove_dir_all(dir.path().join("head")).unwrap();
+    copy_dir(&saved.path().join("head"), &dir.path().join("head"));
+    let db = open(dir.path());
+    assert_eq!(content(&db), all);
+    db.compact().unwrap();
+    assert_eq!(content(&db), all);
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -164,7 +164,7 @@ impl Head {
         let head_max = range.map(|range| range.1).or_else(first).unwrap_or(i64::MIN);
         let recent = head_max.saturating_sub(self.rules.range_ms / 2);
         Limits {
-            min_valid: self.bounds.truncated().max(recent),
+            min_valid: self.bounds.open_from().max(recent),
             head_max,
             window: self.bounds.out_of_order_window(),
         }

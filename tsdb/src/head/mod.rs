@@ -31,6 +31,7 @@ mod postings;
 pub(crate) mod read;
 pub(crate) mod series;
 pub(crate) mod shard;
+pub(crate) mod source;
 mod symbols;
 
 use append::Scratch;
@@ -62,6 +63,8 @@ pub(crate) struct Bounds {
     max_t: AtomicI64,
     /// Samples before it are in blocks.
     truncated: AtomicI64,
+    /// Samples before it are on their way into a block, and can't be appended any more.
+    closed_before: AtomicI64,
     /// See [`crate::Options::out_of_order_time_window_ms`].
     out_of_order_window: AtomicI64,
     /// Whether all chunks end at multiples of the chunk range, which isn't so after a restart with another.
@@ -74,6 +77,7 @@ impl Bounds {
             min_t: AtomicI64::new(i64::MAX),
             max_t: AtomicI64::new(i64::MIN),
             truncated: AtomicI64::new(i64::MIN),
+            closed_before: AtomicI64::new(i64::MIN),
             out_of_order_window: AtomicI64::new(out_of_order_window),
             chunks_aligned: AtomicBool::new(true),
         }
@@ -92,6 +96,11 @@ impl Bounds {
 
     pub(crate) fn truncated(&self) -> TimestampMs {
         self.truncated.load(Ordering::Acquire)
+    }
+
+    /// The oldest sample that can be appended in order.
+    pub(crate) fn open_from(&self) -> TimestampMs {
+        self.truncated().max(self.closed_before.load(Ordering::Acquire))
     }
 
     /// Notes that samples before `mint` are in blocks.
@@ -146,6 +155,13 @@ impl Head {
             metrics,
             scratch: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Lets nobody append before `mint` in order from now on. When this returns, nobody does.
+    pub(crate) fn close_before(&self, mint: TimestampMs) {
+        self.bounds.closed_before.fetch_max(mint, Ordering::AcqRel);
+        // Commits that began before are through.
+        drop(self.gate.write());
     }
 
     /// Number of chunks, open and full.

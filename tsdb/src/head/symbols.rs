@@ -122,6 +122,11 @@ impl Symbols {
         }
     }
 
+    /// One more than the largest number of a symbol.
+    pub(crate) fn id_end(&self) -> SymbolId {
+        self.symbols.len() as SymbolId
+    }
+
     /// Bytes of all texts.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text_bytes
