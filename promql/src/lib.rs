@@ -25,6 +25,7 @@ pub mod engine;
 mod exec;
 pub mod features;
 mod functions;
+pub mod histogram;
 mod kahan;
 pub mod label_matchers;
 mod memory;
