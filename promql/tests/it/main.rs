@@ -5,3 +5,4 @@ mod grammar;
 mod parse;
 mod planned;
 mod print;
+mod scripts;
