@@ -65,7 +65,10 @@ fn memory_of_a_streaming_aggregation_is_groups_times_steps() {
 fn a_query_that_is_late_or_cancelled_ends() {
     let mut request = hour("sum(x_total)");
     request.timeout = Some(Duration::ZERO);
-    assert_eq!(error(EngineOptions::default(), &request).to_string(), "query timed out in expression evaluation");
+    assert_eq!(
+        error(EngineOptions::default(), &request).to_string(),
+        "query timed out in expression evaluation"
+    );
     request.timeout = None;
     request.cancel.cancel();
     let text = error(EngineOptions::default(), &request).to_string();

@@ -94,7 +94,9 @@ fn series_that_differ_in_their_names_alone_collide() {
 
 #[test]
 fn series_that_follow_each_other_become_one() {
-    for query in ["abs({__name__=~\"early|late\"})", "-{__name__=~\"early|late\"}", "{__name__=~\"early|late\"} + 1"] {
+    for query in
+        ["abs({__name__=~\"early|late\"})", "-{__name__=~\"early|late\"}", "{__name__=~\"early|late\"} + 1"]
+    {
         assert_eq!(labels(query), Ok(vec![UNNAMED.to_owned()]), "{query}");
     }
 }
