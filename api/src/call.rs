@@ -12,6 +12,9 @@ use crate::params::{Form, unescape_path};
 /// The most bytes of a request's body that are read for a form; Go's limit.
 const FORM_BYTES_MAX: usize = 10 << 20;
 
+/// The most bytes of a body that is handed on as it is: a remote write request, compressed.
+const UPLOAD_BYTES_MAX: usize = 32 << 20;
+
 /// A request.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -25,6 +28,8 @@ pub(crate) struct Call {
     pub uri: Uri,
     /// The headers.
     pub headers: HeaderMap,
+    /// The body, for endpoints that take one that isn't a form.
+    pub upload: Bytes,
     /// Set when the client goes away.
     pub cancel: Cancel,
 }
@@ -57,13 +62,22 @@ impl Call {
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let mut form = Form::default();
         if has_form(&parts.method, &parts.headers) {
-            form = Form::parse(&read_body(&parts.headers, body).await?);
+            form = Form::parse(&read_body(&parts.headers, body, FORM_BYTES_MAX).await?);
             form.append(parts.uri.query().unwrap_or_default().as_bytes());
         } else {
             form.clone_from(&query);
         }
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        Ok(Call { form, query, method, uri, headers, cancel })
+        Ok(Call { form, query, method, uri, headers, upload: Bytes::new(), cancel })
+    }
+
+    /// Reads the body as it is; parameters are those of the URL.
+    pub(crate) async fn read_upload(request: Request<Body>, cancel: Cancel) -> Result<Call, ReadError> {
+        let (parts, body) = request.into_parts();
+        let upload = read_body(&parts.headers, body, UPLOAD_BYTES_MAX).await?;
+        let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
+        Ok(Call { form: query.clone(), query, method, uri, headers, upload, cancel })
     }
 
     /// The bytes of the path's segment that stands where the pattern, such as `/label/:name/values`, has one
@@ -83,12 +97,12 @@ fn has_form(method: &Method, headers: &HeaderMap) -> bool {
         && media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ReadError> {
+async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, ReadError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > FORM_BYTES_MAX) {
+    if announced.is_some_and(|length| length > bytes_max) {
         return Err(ReadError::TooLarge);
     }
-    match Limited::new(body, FORM_BYTES_MAX).collect().await {
+    match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
         Err(error) => Err(ReadError::Broken(error.to_string())),

@@ -21,6 +21,7 @@ mod validate;
 pub use bounds::bucket_bound;
 pub use buckets::Bucket;
 pub use combine::{Combined, Compensated, HistogramSum, IncompatibleSchemas};
+pub use layout::{SpanBuilder, bucket_indexes};
 pub use validate::{InvalidHistogram, is_exponential_schema, is_known_schema};
 
 /// The schema of histograms with custom bounds.

@@ -18,9 +18,29 @@
 //! - Damage is set aside and named, and never keeps the rest from being served.
 
 pub mod block;
+mod blocks;
 pub mod chunk;
 pub mod codec;
+pub mod compact;
+mod compaction;
+pub mod db;
 mod error;
 pub mod fs;
+#[allow(dead_code)]
+mod head;
+mod head_chunks;
+mod maintenance;
+mod merge;
+pub mod metrics;
+#[allow(dead_code)]
+pub mod options;
 pub mod postings;
+mod querier;
+pub mod retention;
 pub mod select;
+pub mod tools;
+mod wal;
+
+pub use db::{Damage, Db, HeadStats, OpenError};
+pub use head::index::Cardinality;
+pub use options::{Options, WalSync};

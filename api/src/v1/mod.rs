@@ -2,15 +2,21 @@
 
 pub(crate) mod admin;
 pub(crate) mod exemplars;
+pub(crate) mod explain;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod notifications;
+pub(crate) mod parse;
 pub(crate) mod query;
 pub(crate) mod rules;
+pub(crate) mod search;
+pub(crate) mod self_metrics;
 pub(crate) mod series;
+mod similarity;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod tsdb;
+pub(crate) mod write;
 
 /// The warning of an answer that was cut.
 const TRUNCATED: &str = "results truncated due to limit";

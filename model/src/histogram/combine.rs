@@ -10,7 +10,7 @@ use std::ops::AddAssign;
 
 use super::bounds::bucket_bound;
 use super::buckets::Entries;
-use super::layout::{Side, compact, reduce};
+use super::layout::{Side, SideBuilder, compact, reduce};
 use super::{CounterResetHint, FloatHistogram, Span};
 
 /// One of the histograms has exponential buckets and the other custom ones.
@@ -77,6 +77,12 @@ impl FloatHistogram {
         }
     }
 
+    /// Whether a count or the sum is beyond `limit`, above or below 0.
+    pub fn exceeds(&self, limit: f64) -> bool {
+        let buckets = self.positive_buckets.iter().chain(&self.negative_buckets);
+        [&self.zero_count, &self.count, &self.sum].into_iter().chain(buckets).any(|n| n.abs() > limit)
+    }
+
     fn for_each_number(&mut self, change: impl FnMut(&mut f64)) {
         let buckets = self.positive_buckets.iter_mut().chain(&mut self.negative_buckets);
         [&mut self.zero_count, &mut self.count, &mut self.sum].into_iter().chain(buckets).for_each(change);
@@ -122,6 +128,11 @@ impl HistogramSum {
     pub fn has_overflow(&self) -> bool {
         self.0.numbers().any(|number| number.value.is_infinite())
             || self.0.custom_values.iter().any(|bound| bound.is_infinite())
+    }
+
+    /// Whether a count or the sum is beyond `limit`, above or below 0.
+    pub fn exceeds(&self, limit: f64) -> bool {
+        self.0.numbers().any(|number| number.value.abs() > limit)
     }
 
     /// The hint of the sum.
@@ -240,8 +251,8 @@ impl<T: Number> Parts<T> {
             zero_count: h.zero_count.into(),
             count: h.count.into(),
             sum: h.sum.into(),
-            positive: Side::of(h.positive_spans, numbers(h.positive_buckets)),
-            negative: Side::of(h.negative_spans, numbers(h.negative_buckets)),
+            positive: Side { spans: h.positive_spans, counts: numbers(h.positive_buckets) },
+            negative: Side { spans: h.negative_spans, counts: numbers(h.negative_buckets) },
             custom_values: h.custom_values,
         }
     }
@@ -350,13 +361,13 @@ impl<T: Number> Parts<T> {
 
     fn drop_inside_zero_bucket(&mut self) {
         for side in [&mut self.positive, &mut self.negative] {
-            let mut kept = Side::empty();
+            let mut kept = SideBuilder::new();
             for (index, count) in side.entries() {
                 if bucket_bound(index.wrapping_sub(1), self.schema, &[]) >= self.zero_threshold {
                     kept.push(index, count);
                 }
             }
-            *side = compact(kept.entries(), 0, T::is_empty);
+            *side = compact(kept.build().entries(), 0, T::is_empty);
         }
     }
 
@@ -450,7 +461,7 @@ fn add_side<T: Number>(
         }
         return;
     }
-    let mut merged = Side::empty();
+    let mut merged = SideBuilder::new();
     let mut theirs = Entries::new(spans, counts).filter(|(index, _)| wanted(*index)).peekable();
     for (index, mut count) in side.entries() {
         while let Some((before, float)) = theirs.next_if(|(theirs, _)| *theirs < index) {
@@ -464,7 +475,7 @@ fn add_side<T: Number>(
     for (index, float) in theirs {
         merged.push(index, T::from(sign * float));
     }
-    *side = merged;
+    *side = merged.build();
 }
 
 /// The bounds that are in both.

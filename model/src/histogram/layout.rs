@@ -7,40 +7,76 @@ use super::buckets::Entries;
 use super::validate::InvalidHistogram;
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, Span};
 
-/// Buckets of one sign: as many counts as the spans have places.
+/// The indexes of the buckets of spans, in order.
+pub fn bucket_indexes(spans: &[Span]) -> impl Iterator<Item = i32> + '_ {
+    let mut end = 0_i32;
+    spans.iter().flat_map(move |span| {
+        let start = end.wrapping_add(span.offset);
+        end = start.wrapping_add(span.length as i32);
+        (0..span.length).map(move |place| start.wrapping_add(place as i32))
+    })
+}
+
+/// Makes spans of the indexes of buckets.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Side<T> {
-    pub(super) spans: Vec<Span>,
-    pub(super) counts: Vec<T>,
+pub struct SpanBuilder {
+    spans: Vec<Span>,
     /// Index after the last bucket.
     end: i32,
 }
 
-impl<T: Copy> Side<T> {
-    /// A side without buckets.
-    pub(super) fn empty() -> Self {
-        Side { spans: Vec::new(), counts: Vec::new(), end: 0 }
-    }
-
-    /// A side of what a histogram has. Nothing may be pushed to it.
-    pub(super) fn of(spans: Vec<Span>, counts: Vec<T>) -> Self {
-        Side { spans, counts, end: 0 }
-    }
-
+impl SpanBuilder {
     /// Appends a bucket; indexes rise.
-    pub(super) fn push(&mut self, index: i32, count: T) {
+    pub fn push(&mut self, index: i32) {
         let gap = index.wrapping_sub(self.end);
         match self.spans.last_mut() {
             Some(last) if gap == 0 => last.length += 1,
             _ => self.spans.push(Span { offset: gap, length: 1 }),
         }
         self.end = index.wrapping_add(1);
-        self.counts.push(count);
     }
 
+    /// The spans.
+    pub fn into_spans(self) -> Vec<Span> {
+        self.spans
+    }
+}
+
+/// Buckets of one sign: as many counts as the spans have places.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Side<T> {
+    pub(super) spans: Vec<Span>,
+    pub(super) counts: Vec<T>,
+}
+
+impl<T: Copy> Side<T> {
     /// Indexes and counts.
     pub(super) fn entries(&self) -> Entries<'_, T> {
         Entries::new(&self.spans, &self.counts)
+    }
+}
+
+/// Makes a side bucket by bucket.
+#[derive(Debug)]
+pub(super) struct SideBuilder<T> {
+    spans: SpanBuilder,
+    counts: Vec<T>,
+}
+
+impl<T: Copy> SideBuilder<T> {
+    pub(super) fn new() -> Self {
+        SideBuilder { spans: SpanBuilder::default(), counts: Vec::new() }
+    }
+
+    /// Appends a bucket; indexes rise.
+    pub(super) fn push(&mut self, index: i32, count: T) {
+        self.spans.push(index);
+        self.counts.push(count);
+    }
+
+    /// The side.
+    pub(super) fn build(self) -> Side<T> {
+        Side { spans: self.spans.into_spans(), counts: self.counts }
     }
 }
 
@@ -51,15 +87,15 @@ pub(super) fn coarser_index(index: i32, steps: u32) -> i32 {
 
 /// Merges the buckets that a schema coarser by so many steps doesn't tell apart.
 pub(super) fn reduce<T: Copy + AddAssign>(entries: impl Iterator<Item = (i32, T)>, steps: u32) -> Side<T> {
-    let mut side = Side::empty();
+    let mut side = SideBuilder::new();
     for (index, count) in entries {
         let index = coarser_index(index, steps);
         match side.counts.last_mut() {
-            Some(last) if side.end == index.wrapping_add(1) => *last += count,
+            Some(last) if side.spans.end == index.wrapping_add(1) => *last += count,
             _ => side.push(index, count),
         }
     }
-    side
+    side.build()
 }
 
 /// Leaves out empty buckets where more than `empty_max` of them follow each other, and those at either end.
@@ -69,17 +105,17 @@ pub(super) fn compact<T: Copy + Default>(
     empty_max: u32,
     is_empty: impl Fn(&T) -> bool,
 ) -> Side<T> {
-    let mut side = Side::empty();
+    let mut side = SideBuilder::new();
     for (index, count) in entries.filter(|(_, count)| !is_empty(count)) {
-        let gap = i64::from(index) - i64::from(side.end);
+        let gap = i64::from(index) - i64::from(side.spans.end);
         if !side.counts.is_empty() && gap > 0 && gap <= i64::from(empty_max) {
-            for empty in side.end..index {
+            for empty in side.spans.end..index {
                 side.push(empty, T::default());
             }
         }
         side.push(index, count);
     }
-    side
+    side.build()
 }
 
 /// Whether a layout has nothing that [`compact`] with no empty buckets allowed would change.

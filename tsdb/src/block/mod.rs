@@ -15,7 +15,6 @@
 //! pair; the rest is the page cache's business.
 
 pub mod chunks;
-pub(crate) mod decode;
 pub mod dir;
 pub mod index;
 pub mod meta;
@@ -23,6 +22,8 @@ mod open;
 mod output;
 mod series_set;
 pub mod symbols;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tombstones;
 mod write;
 

@@ -180,3 +180,54 @@ impl PutBits for BitSlice<'_> {
         }
     }
 }
+
+/// Appends bits to a buffer that grows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BitVec {
+    bytes: Vec<u8>,
+    position: usize,
+}
+
+impl BitVec {
+    /// A stream that begins with a header of so many zero bytes.
+    pub(super) fn with_header(len: usize) -> Self {
+        BitVec { bytes: vec![0; len], position: len * 8 }
+    }
+
+    /// Goes on after `position` bits of the bytes.
+    pub(super) fn resume(bytes: &[u8], position: usize) -> Self {
+        let mut bytes = bytes.to_vec();
+        bytes.truncate(position.div_ceil(8));
+        BitVec { bytes, position }
+    }
+
+    /// Where the next bit goes, in bits.
+    #[cfg(test)]
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// What was written; bits of the last byte that weren't are zero.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same, to change a header.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The bytes alone.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl PutBits for BitVec {
+    fn put(&mut self, value: u64, count: u32) {
+        let end = self.position + count as usize;
+        self.bytes.resize(end.div_ceil(8), 0);
+        BitSlice::new(&mut self.bytes, self.position).put(value, count);
+        self.position = end;
+    }
+}

@@ -5,11 +5,18 @@
 
 use std::fmt;
 
+use model::storage::SampleColumns;
+
 mod bits;
+mod columns;
+pub mod histogram;
+mod start;
 #[cfg(test)]
 mod testing;
+mod varbit;
 mod window;
 pub mod xor;
+pub mod xor2;
 
 /// How the samples of a chunk are written; the number is the byte that goes with the chunk on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +58,16 @@ impl Encoding {
         matches!(self, Encoding::Xor | Encoding::Xor2)
     }
 
+    /// Whether its samples are histograms of integer counts.
+    pub fn has_integer_counts(self) -> bool {
+        matches!(self, Encoding::Histogram | Encoding::HistogramSt)
+    }
+
+    /// Whether it has room for start timestamps.
+    pub fn has_start_timestamps(self) -> bool {
+        matches!(self, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt)
+    }
+
     /// Whether its samples are histograms.
     pub fn is_histogram(self) -> bool {
         !self.is_float() && self != Encoding::None
@@ -68,6 +85,59 @@ impl fmt::Display for Encoding {
             Encoding::HistogramSt => "histogramST",
             Encoding::FloatHistogramSt => "floathistogramST",
         })
+    }
+}
+
+/// Number of samples that a chunk says it has.
+pub fn sample_count(encoding: Encoding, bytes: &[u8]) -> Result<u16, ChunkError> {
+    if encoding == Encoding::None {
+        return Ok(0);
+    }
+    let count = u16::from_be_bytes(*bytes.first_chunk().ok_or(ChunkError::Truncated)?);
+    let beside_flags = encoding.is_histogram() && encoding.has_start_timestamps();
+    Ok(if beside_flags { count & histogram::SHORT_SAMPLES } else { count })
+}
+
+/// Appends the samples of a chunk in `[mint, maxt]`, both inclusive; histograms with float counts. Reading
+/// ends with the first sample after `maxt`; what follows isn't looked at. After an error the columns are as
+/// before.
+pub fn decode_into(
+    encoding: Encoding,
+    bytes: &[u8],
+    mint: i64,
+    maxt: i64,
+    columns: &mut SampleColumns,
+) -> Result<(), ChunkError> {
+    let SampleColumns { timestamps, values, start_timestamps, .. } = columns;
+    match encoding {
+        Encoding::None => {}
+        Encoding::Xor => {
+            xor::decode_into(bytes, mint, maxt, timestamps, values)?;
+            align(start_timestamps, timestamps.len());
+        }
+        Encoding::Xor2 => xor2::decode_into(bytes, mint, maxt, timestamps, values, start_timestamps)?,
+        _ => {
+            let mut decoded = Vec::new();
+            histogram::decode_floats(encoding, bytes, mint, maxt, &mut decoded)?;
+            let starts = &mut columns.histogram_start_timestamps;
+            for histogram in decoded {
+                if histogram.start_timestamp != 0 {
+                    starts.resize(columns.histograms.len(), 0);
+                    starts.push(histogram.start_timestamp);
+                }
+                columns.histogram_timestamps.push(histogram.timestamp);
+                columns.histograms.push(histogram.value);
+            }
+            align(starts, columns.histograms.len());
+        }
+    }
+    Ok(())
+}
+
+/// Makes a column of start timestamps as long as the samples, unless none is known at all.
+fn align(start_timestamps: &mut Vec<i64>, samples: usize) {
+    if !start_timestamps.is_empty() {
+        start_timestamps.resize(samples, 0);
     }
 }
 

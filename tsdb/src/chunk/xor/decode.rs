@@ -7,6 +7,7 @@
 
 use super::super::ChunkError;
 use super::super::bits::{BitReader, PEEK_BITS};
+use super::super::columns::{self, Nowhere, Sink};
 use super::super::window::Window;
 use super::{AppendState, DOD_BITS, HEADER_BYTES};
 
@@ -23,16 +24,8 @@ pub fn decode_into(
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
     let mut decoder = Decoder::new(bytes)?;
-    let (before, most) = (timestamps.len(), usize::from(decoder.samples));
-    timestamps.resize(before + most, 0);
-    values.resize(before + most, 0.0);
-    let mut columns =
-        Columns { timestamps: &mut timestamps[before..], values: &mut values[before..], len: 0, mint, maxt };
-    let result = decoder.run(&mut columns);
-    let len = if result.is_ok() { columns.len } else { 0 };
-    timestamps.truncate(before + len);
-    values.truncate(before + len);
-    result
+    let samples = usize::from(decoder.samples);
+    columns::fill(timestamps, values, samples, mint, maxt, |columns| decoder.run(columns))
 }
 
 /// The last sample; `None` if there is none.
@@ -53,74 +46,6 @@ pub(super) fn resume(bytes: &[u8]) -> Result<AppendState, ChunkError> {
         samples: decoder.samples,
         window: decoder.window,
     })
-}
-
-/// Takes samples; says whether it wants more.
-trait Sink {
-    fn one(&mut self, timestamp: i64, value: f64) -> bool;
-
-    /// `count` samples of one value, the first at `timestamp + delta`, each `delta` after the one before.
-    fn run(&mut self, timestamp: i64, delta: i64, count: usize, value: f64) -> bool;
-}
-
-/// For those who only want the state at the end.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn one(&mut self, _: i64, _: f64) -> bool {
-        true
-    }
-
-    fn run(&mut self, _: i64, _: i64, _: usize, _: f64) -> bool {
-        true
-    }
-}
-
-/// Columns with room for all samples.
-struct Columns<'a> {
-    timestamps: &'a mut [i64],
-    values: &'a mut [f64],
-    /// Samples so far.
-    len: usize,
-    mint: i64,
-    maxt: i64,
-}
-
-impl Sink for Columns<'_> {
-    #[inline(always)]
-    fn one(&mut self, timestamp: i64, value: f64) -> bool {
-        if timestamp > self.maxt {
-            return false;
-        }
-        // Written in any case and kept only from mint on: cheaper than a branch that is hard to foresee.
-        self.timestamps[self.len] = timestamp;
-        self.values[self.len] = value;
-        self.len += usize::from(timestamp >= self.mint);
-        true
-    }
-
-    #[inline(always)]
-    fn run(&mut self, timestamp: i64, delta: i64, count: usize, value: f64) -> bool {
-        let inside = || {
-            let first = timestamp.checked_add(delta)?;
-            let last = delta.checked_mul(count as i64)?.checked_add(timestamp)?;
-            (delta >= 0 && first >= self.mint && last <= self.maxt).then_some(first)
-        };
-        let Some(first) = inside() else {
-            let mut timestamp = timestamp;
-            return (0..count).all(|_| {
-                timestamp = timestamp.wrapping_add(delta);
-                self.one(timestamp, value)
-            });
-        };
-        let places = self.len..self.len + count;
-        for (place, step) in self.timestamps[places.clone()].iter_mut().zip(0..) {
-            *place = first + delta * step;
-        }
-        self.values[places].fill(value);
-        self.len += count;
-        true
-    }
 }
 
 struct Decoder<'a> {

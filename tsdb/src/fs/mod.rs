@@ -2,12 +2,14 @@
 //! can fail any call, lose what wasn't synced, and flip bits.
 
 use std::fmt::Debug;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod real;
+
+pub use real::RealFs;
 
 /// A file system. Paths are used as given.
 pub trait Fs: Debug + Send + Sync {
@@ -48,7 +50,29 @@ pub trait Fs: Debug + Send + Sync {
 
     /// Whether there is a file or directory of this name.
     fn exists(&self, path: &Path) -> bool;
+
+    /// Creates a file and locks it against everybody else who locks it, until the lock is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if somebody else has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>>;
+
+    /// Bytes of the file system that a path is on, and how many of them are free.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
+
+/// Room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// In all.
+    pub total: u64,
+    /// Free for us.
+    pub available: u64,
+}
+
+/// A lock on a file, let go when dropped.
+pub trait FsLock: Debug + Send + Sync {}
 
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,101 +134,5 @@ impl Deref for ByteView {
             Bytes::Mapped(map) => map,
             Bytes::Owned(bytes) => bytes,
         }
-    }
-}
-
-/// The machine's file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealFs;
-
-impl Fs for RealFs {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        file.set_len(0)?;
-        Ok(Box::new(RealFile(file)))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(RealFile(OpenOptions::new().read(true).append(true).open(path)?)))
-    }
-
-    fn view(&self, path: &Path) -> io::Result<ByteView> {
-        let file = fs::File::open(path)?;
-        if file.metadata()?.len() == 0 {
-            return Ok(ByteView::from_vec(Vec::new()));
-        }
-        #[expect(unsafe_code, reason = "mapping a file")]
-        // SAFETY: files that are viewed are immutable by the contract of `view`: block files are written
-        // under another name and renamed, and the data directory is locked against other processes.
-        let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(ByteView(Arc::new(Bytes::Mapped(map))))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            entries.push(DirEntry { path: entry.path(), name, is_dir: entry.file_type()?.is_dir() });
-        }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    fn len(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::metadata(path)?.len())
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-}
-
-#[derive(Debug)]
-struct RealFile(fs::File);
-
-impl FsFile for RealFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
-    }
-
-    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(into, offset)
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
     }
 }

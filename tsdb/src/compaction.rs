@@ -1,0 +1,172 @@
+//! When the head is cut into blocks, blocks are compacted, and old ones go.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::storage::StorageError;
+use model::time::TimestampMs;
+
+use crate::block::Block;
+use crate::block::meta::BlockMeta;
+use crate::blocks;
+use crate::codec::put_varint;
+use crate::compact::{PlanOptions, plan, ranges};
+use crate::db::Db;
+use crate::head::source::HeadSource;
+use crate::retention::{Expired, Retention, StoredBlock, expired};
+use crate::wal::record::{SectionKind, put_section};
+
+impl Db {
+    /// Cuts blocks from the head as long as it is due, compacts blocks as long as there is a plan, takes in
+    /// blocks that appeared in the directory, and removes those that are past retention.
+    ///
+    /// # Errors
+    ///
+    /// The first that occurs. What was done until then stays done.
+    pub fn compact(&self) -> Result<(), StorageError> {
+        let _one = self.maintenance.lock();
+        let result =
+            self.compact_head().and_then(|()| self.reload_blocks()).and_then(|()| self.compact_blocks());
+        if matches!(result, Err(ref error) if !matches!(error, StorageError::Cancelled)) {
+            self.metrics.compactions_failed.inc();
+        }
+        result
+    }
+
+    /// Cuts blocks while the head spans more than one and a half of them.
+    fn compact_head(&self) -> Result<(), StorageError> {
+        let range_ms = self.options.min_block_duration_ms;
+        let mut cut = false;
+        while let Some((min, max)) = self.head.bounds.range() {
+            if max.saturating_sub(min) <= range_ms / 2 * 3 {
+                break;
+            }
+            self.metrics.compactions_triggered.inc();
+            self.cut_block(min, self.head.rules.range_end(min))?;
+            cut = true;
+        }
+        // A checkpoint now is small, and lets the log of what is in blocks go.
+        if cut { self.checkpoint_locked() } else { Ok(()) }
+    }
+
+    /// Writes all of the head as blocks and empties it, so that Prometheus finds everything.
+    ///
+    /// # Errors
+    ///
+    /// What isn't in a block yet stays in the head.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        let _one = self.maintenance.lock();
+        while let Some((min, _)) = self.head.bounds.range() {
+            self.cut_block(min, self.head.rules.range_end(min))?;
+        }
+        self.checkpoint_locked()
+    }
+
+    /// Writes `[mint, maxt)` of the head as a block and drops it from the head.
+    fn cut_block(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<(), StorageError> {
+        let started_ms = self.clock.now_ms();
+        self.head.close_before(maxt);
+        let mut source = HeadSource::new(&self.head, mint, maxt);
+        self.metrics.compaction_populating_block.set(1);
+        let written = self.compactor.write(&self.dir, &mut source, (mint, maxt), &[], &self.cancel);
+        self.metrics.compaction_populating_block.set(0);
+        let written = match written? {
+            Some(meta) => Some(self.blocks.open_block(meta.ulid)?),
+            None => None,
+        };
+        self.note_compaction(started_ms, written.as_ref().map(|block| block.meta()).as_deref());
+        let mut record = Vec::new();
+        put_section(&mut record, SectionKind::Truncate, 0, |out| put_varint(out, maxt));
+        {
+            // A selection sees the samples in the head or in the block.
+            let mut open = self.blocks.write();
+            if let Some(block) = written {
+                blocks::insert(&mut open, block);
+            }
+            self.head.wal.append(&record).inspect_err(|_| self.metrics.truncations_failed.inc())?;
+            self.head.bounds.truncate(maxt);
+        }
+        self.head.truncate(maxt);
+        Ok(())
+    }
+
+    fn note_compaction(&self, started_ms: TimestampMs, meta: Option<&BlockMeta>) {
+        self.metrics.compactions.inc();
+        let seconds = (self.clock.now_ms() - started_ms) as f64 / 1000.0;
+        self.metrics.compaction_duration.observe(seconds);
+        if let Some(meta) = meta {
+            tracing::info!(
+                block = %meta.ulid, mint = meta.min_time, maxt = meta.max_time, level = meta.compaction.level,
+                samples = meta.stats.num_samples, seconds, "wrote block"
+            );
+        }
+    }
+
+    /// Compacts blocks while there is a plan.
+    fn compact_blocks(&self) -> Result<(), StorageError> {
+        let options = PlanOptions {
+            ranges: ranges(self.options.min_block_duration_ms, self.options.max_block_duration_ms),
+            overlapping: self.options.overlapping_compaction,
+        };
+        loop {
+            let all = self.blocks.all();
+            let metas: Vec<BlockMeta> = all.iter().map(|block| BlockMeta::clone(&block.meta())).collect();
+            let planned = plan(&metas, &options);
+            if planned.is_empty() {
+                return Ok(());
+            }
+            let started_ms = self.clock.now_ms();
+            let parts: Vec<Arc<Block>> =
+                all.into_iter().filter(|block| planned.contains(&block.ulid())).collect();
+            self.metrics.compactions_triggered.inc();
+            if parts.windows(2).any(|pair| pair[0].meta().max_time > pair[1].meta().min_time) {
+                self.metrics.vertical_compactions.inc();
+            }
+            let meta = self.compactor.compact(&self.dir, &parts, &self.cancel)?;
+            self.note_compaction(started_ms, meta.as_ref());
+            self.reload_blocks()?;
+        }
+    }
+
+    /// Looks for blocks in the directory, and removes those that were replaced or are past retention.
+    pub(crate) fn reload_blocks(&self) -> Result<(), StorageError> {
+        self.metrics.reloads.inc();
+        let bad = self.blocks.reload().inspect_err(|_| self.metrics.reloads_failed.inc())?;
+        if !bad.is_empty() {
+            self.metrics.reloads_failed.inc();
+        }
+        let Expired { replaced, by_time, by_size } = self.expired()?;
+        self.metrics.time_retentions.inc_by(u64::from(!by_time.is_empty()));
+        self.metrics.size_retentions.inc_by(u64::from(!by_size.is_empty()));
+        let gone: BTreeSet<_> = replaced.into_iter().chain(by_time).chain(by_size).collect();
+        if !gone.is_empty() {
+            tracing::info!(blocks = gone.len(), "removing blocks that were replaced or are past retention");
+        }
+        self.blocks.remove(&gone)
+    }
+
+    fn expired(&self) -> Result<Expired, StorageError> {
+        let options = &self.options;
+        let retention = Retention {
+            time_ms: options.retention_ms,
+            size_bytes: options.retention_bytes,
+            percentage: options.retention_percentage,
+        };
+        let total = if options.retention_percentage > 0.0 {
+            self.fs.space(&self.dir).map_err(crate::error::io("measure", &self.dir))?.total
+        } else {
+            0
+        };
+        let all = self.blocks.all();
+        let metas: Vec<_> = all.iter().map(|block| (block.meta(), block.size_bytes())).collect();
+        let stored: Vec<StoredBlock<'_>> =
+            metas.iter().map(|(meta, size_bytes)| StoredBlock { meta, size_bytes: *size_bytes }).collect();
+        let other = self.head.wal.stats().size + self.head.chunks.size_bytes();
+        Ok(expired(&stored, &retention, other, total))
+    }
+
+    /// The blocks that are open, oldest first.
+    pub fn blocks(&self) -> Vec<Arc<Block>> {
+        self.blocks.all()
+    }
+}

@@ -1,0 +1,261 @@
+use std::collections::BTreeMap;
+
+use model::cancel::Cancel;
+use model::labels::Labels;
+use model::matcher::Matcher;
+use model::storage::{
+    AppendError, FloatSample, SampleColumns, SampleValue, SelectHints, SeriesKey, SeriesRef,
+};
+use model::time::ManualClock;
+
+use super::*;
+use crate::fs::RealFs;
+
+pub(crate) fn open(dir: &Path) -> Arc<Db> {
+    let options = Options { background: false, ..Options::default() };
+    open_with(dir, options, Arc::new(RealFs)).unwrap()
+}
+
+pub(crate) fn open_with(dir: &Path, options: Options, fs: Arc<dyn Fs>) -> Result<Arc<Db>, OpenError> {
+    Db::open(dir, options, fs, Arc::new(ManualClock::new(0)), &Registry::new())
+}
+
+pub(crate) fn labels(i: usize) -> Labels {
+    Labels::from_pairs([("__name__", "metric".to_owned()), ("i", i.to_string())])
+}
+
+/// A commit of one sample for each label set.
+pub(crate) fn commit(db: &Db, samples: &[(usize, TimestampMs, f64)]) -> Result<Committed, StorageError> {
+    let mut batch = Batch::default();
+    for (series, timestamp_ms, value) in samples {
+        let series = batch.add_series(labels(*series));
+        batch.floats.push(FloatSample { series, timestamp_ms: *timestamp_ms, value: *value });
+    }
+    db.commit(&batch)
+}
+
+pub(crate) type Content = BTreeMap<Labels, Vec<(TimestampMs, u64)>>;
+
+pub(crate) fn content(db: &Db) -> Content {
+    select(db, &[], i64::MIN, i64::MAX)
+}
+
+pub(crate) fn select(db: &Db, matchers: &[Matcher], mint: TimestampMs, maxt: TimestampMs) -> Content {
+    let querier = db.querier(mint, maxt).unwrap();
+    let set = querier.select(matchers, &SelectHints::new(mint, maxt, &Cancel::new())).unwrap();
+    let mut content = Content::new();
+    for series in 0..set.len() {
+        let mut columns = SampleColumns::default();
+        set.read(series, mint, maxt, &mut columns).unwrap();
+        let last = set.last(series, mint, maxt).unwrap();
+        let newest = columns.timestamps.last().zip(columns.values.last());
+        assert_eq!(
+            last.map(|(t, value)| (t, as_float(&value).to_bits())),
+            newest.map(|(t, value)| (*t, value.to_bits())),
+            "the last sample is the last of all"
+        );
+        let bits = columns.values.iter().map(|value| value.to_bits());
+        let samples: Vec<_> = columns.timestamps.iter().copied().zip(bits).collect();
+        if !samples.is_empty() {
+            assert!(content.insert(set.labels(series), samples).is_none());
+        }
+    }
+    content
+}
+
+fn as_float(value: &SampleValue) -> f64 {
+    match value {
+        SampleValue::Float(value) => *value,
+        SampleValue::Histogram(_) => panic!("a histogram"),
+    }
+}
+
+/// What `content` is to be after `commits`.
+fn expected(commits: &[Vec<(usize, TimestampMs, f64)>]) -> Content {
+    let mut content = Content::new();
+    for (series, timestamp, value) in commits.iter().flatten() {
+        content.entry(labels(*series)).or_default().push((*timestamp, value.to_bits()));
+    }
+    content
+}
+
+fn scrapes(series: usize, count: usize) -> Vec<Vec<(usize, TimestampMs, f64)>> {
+    let value = |s: usize, i: usize| if s.is_multiple_of(3) { 1.0 } else { (s * i) as f64 / 7.0 };
+    let at = |i: usize| 1_700_000_000_000 + 10_000 * i as i64;
+    (0..count).map(|i| (0..series).map(|s| (s, at(i), value(s, i))).collect()).collect()
+}
+
+#[test]
+fn what_was_committed_is_read_back_before_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let commits = scrapes(1100, 150);
+    let (first, second) = commits.split_at(100);
+    let db = open(dir.path());
+    for batch in first {
+        assert!(commit(&db, batch).unwrap().rejected.is_empty());
+    }
+    assert_eq!(content(&db), expected(first));
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), expected(first), "replayed from the log");
+    db.checkpoint().unwrap();
+    for batch in second {
+        commit(&db, batch).unwrap();
+    }
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), expected(&commits), "replayed from a checkpoint and the log");
+    db.close().unwrap();
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), expected(&commits), "read from the checkpoint of a clean end");
+    assert!(db.damage().is_empty());
+    let stats = db.head_stats(1);
+    assert_eq!((stats.cardinality.series, stats.cardinality.label_pairs), (1100, 1101));
+}
+
+#[test]
+fn samples_are_refused_with_the_reason_that_the_reference_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let hour = 3_600_000;
+    commit(&db, &[(0, 10 * hour, 1.0)]).unwrap();
+    let one = |series, timestamp, value| {
+        let committed = commit(&db, &[(series, timestamp, value)]).unwrap();
+        committed.rejected.into_iter().next().map(|rejected| rejected.error)
+    };
+    assert_eq!(one(0, 10 * hour, 1.0), None, "the same sample again");
+    let duplicate = AppendError::Duplicate { timestamp_ms: 10 * hour, existing: 1.0, new: 2.0 };
+    assert_eq!(one(0, 10 * hour, 2.0), Some(duplicate));
+    assert_eq!(one(0, 10 * hour - 1, 2.0), Some(AppendError::OutOfOrder));
+    assert_eq!(one(1, 9 * hour, 2.0), None, "half a block range back a new series may begin");
+    assert_eq!(one(2, 9 * hour - 1, 2.0), Some(AppendError::OutOfBounds));
+    assert_eq!(db.head_stats(1).cardinality.series, 2, "a series without a sample isn't made");
+    let mut batch = Batch::default();
+    let series = SeriesKey::Known(SeriesRef(std::num::NonZeroU64::new(1 << 32 | 7).unwrap()));
+    batch.floats.push(FloatSample { series, timestamp_ms: 11 * hour, value: 0.0 });
+    let empty = batch.add_series(Labels::empty());
+    batch.floats.push(FloatSample { series: empty, timestamp_ms: 11 * hour, value: 0.0 });
+    let errors: Vec<_> = db.commit(&batch).unwrap().rejected.into_iter().map(|r| r.error).collect();
+    let invalid = AppendError::InvalidLabels("empty labelset".to_owned());
+    assert_eq!(errors, [AppendError::UnknownSeries, invalid]);
+}
+
+#[test]
+fn samples_by_ref_and_ends_of_series_go_to_the_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let series = commit(&db, &[(0, 1000, 1.0), (1, 1000, 1.0)]).unwrap().new_refs[0].unwrap();
+    let mut batch = Batch::default();
+    batch.floats.push(FloatSample { series: SeriesKey::Known(series), timestamp_ms: 2000, value: 2.0 });
+    batch.ended.push((series, 3000));
+    batch.ended.push((series, 500));
+    assert!(db.commit(&batch).unwrap().rejected.is_empty());
+    let stale = model::value::STALE_NAN_BITS;
+    let samples = vec![(1000, 1.0_f64.to_bits()), (2000, 2.0_f64.to_bits()), (3000, stale)];
+    drop(db);
+    assert_eq!(content(&open(dir.path()))[&labels(0)], samples);
+}
+
+#[test]
+fn a_directory_is_used_by_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let options = Options { background: false, ..Options::default() };
+    let error = open_with(dir.path(), options.clone(), Arc::new(RealFs)).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+    drop(db);
+    open_with(dir.path(), options, Arc::new(RealFs)).unwrap();
+}
+
+#[test]
+fn truncation_drops_old_chunks_and_the_series_that_end_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let hour = 3_600_000;
+    commit(&db, &[(0, hour, 1.0), (1, hour, 1.0)]).unwrap();
+    let old = db.querier(0, i64::MAX).unwrap();
+    let old = old.select(&[], &SelectHints::new(0, i64::MAX, &Cancel::new())).unwrap();
+    for i in 2..=40 {
+        commit(&db, &[(0, i * hour / 10 + hour, 1.0)]).unwrap();
+    }
+    db.head.truncate(2 * hour);
+    let left = content(&db);
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&labels(0)]);
+    assert_eq!(left[&labels(0)].first().unwrap().0, 2 * hour);
+    assert_eq!(old.labels(1), labels(1), "a selection from before stays as it was");
+    commit(&db, &[(2, 5 * hour, 1.0)]).unwrap();
+    assert_eq!(content(&db).len(), 2);
+}
+
+/// Ten hours of two series, one sample a minute, and what they are.
+fn ten_hours(db: &Db) -> Content {
+    let minute = 60_000;
+    let start = 1_700_000_000_000;
+    let mut commits = Vec::new();
+    for i in 0..600 {
+        let mut samples = vec![(0, start + i * minute, i as f64)];
+        if i < 200 {
+            samples.push((1, start + i * minute, 7.0));
+        }
+        commit(db, &samples).unwrap();
+        commits.push(samples);
+    }
+    expected(&commits)
+}
+
+#[test]
+fn blocks_are_cut_from_the_head_and_every_sample_stays_readable_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let all = ten_hours(&db);
+    db.compact().unwrap();
+    assert_eq!(content(&db), all);
+    assert!(!db.blocks().is_empty());
+    assert!(db.head_stats(1).min_time_ms > 1_700_000_000_000);
+    assert_eq!(db.head_stats(1).cardinality.series, 1, "the series that ended left the head");
+    let matchers = [Matcher::equal("i", "1")];
+    assert_eq!(select(&db, &matchers, i64::MIN, i64::MAX).len(), 1);
+    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
+    assert_eq!(querier.label_values("i", &[], 0, &Cancel::new()).unwrap(), ["0", "1"]);
+    assert_eq!(querier.label_names(&[], 1, &Cancel::new()).unwrap(), ["__name__"]);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), all, "after a restart");
+    db.flush().unwrap();
+    assert_eq!(content(&db), all, "flushed");
+    assert_eq!(db.head_stats(1).chunks, 0);
+    drop(db);
+    assert_eq!(content(&open(dir.path())), all, "flushed and restarted");
+}
+
+#[test]
+fn a_crash_between_block_and_checkpoint_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let all = ten_hours(&db);
+    db.checkpoint().unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    copy_dir(&dir.path().join("head"), &saved.path().join("head"));
+    db.compact().unwrap();
+    drop(db);
+    std::fs::remove_dir_all(dir.path().join("head")).unwrap();
+    copy_dir(&saved.path().join("head"), &dir.path().join("head"));
+    let db = open(dir.path());
+    assert_eq!(content(&db), all);
+    db.compact().unwrap();
+    assert_eq!(content(&db), all);
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

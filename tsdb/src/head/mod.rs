@@ -1,0 +1,190 @@
+//! The head: the newest samples of all active series, in memory, and full chunks in files.
+//!
+//! # Locks, in the order they are taken
+//!
+//! 1. `gate`: a commit holds it shared, a selection exclusively while it copies the open chunks. So a reader
+//!    sees whole commits only, without an id at each sample.
+//! 2. `index`: which series there are. Written only when series come and go.
+//! 3. the shards, in order of their numbers: records and open chunks. A commit holds all it needs from the
+//!    checks of its samples until they are in the log and in memory; so what a shard holds is exactly what
+//!    the log says up to its last frame, which a checkpoint notes with each slice.
+//! 4. the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use model::storage::SeriesRef;
+use model::time::TimestampMs;
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
+
+use crate::head_chunks::HeadChunks;
+use crate::metrics::Metrics;
+use crate::wal::segment::Wal;
+
+mod append;
+mod buffers;
+mod gc;
+pub(crate) mod index;
+mod labels;
+mod postings;
+pub(crate) mod read;
+pub(crate) mod series;
+pub(crate) mod shard;
+pub(crate) mod source;
+mod symbols;
+
+use append::Scratch;
+use index::Index;
+pub(crate) use shard::ChunkRules;
+use shard::{SHARDS, Shard};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Head {
+    gate: RwLock<()>,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) shards: Vec<Mutex<Shard>>,
+    pub(crate) wal: Wal,
+    pub(crate) chunks: HeadChunks,
+    pub(crate) rules: ChunkRules,
+    pub(crate) bounds: Bounds,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Buffers of commits that aren't running.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// The times that the head has and takes.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Of the oldest sample; `i64::MAX` while there is none.
+    min_t: AtomicI64,
+    /// Of the newest sample; `i64::MIN` while there is none.
+    max_t: AtomicI64,
+    /// Samples before it are in blocks.
+    truncated: AtomicI64,
+    /// Samples before it are on their way into a block, and can't be appended any more.
+    closed_before: AtomicI64,
+    /// See [`crate::Options::out_of_order_time_window_ms`].
+    out_of_order_window: AtomicI64,
+    /// Whether all chunks end at multiples of the chunk range, which isn't so after a restart with another.
+    chunks_aligned: AtomicBool,
+}
+
+impl Bounds {
+    pub(crate) fn new(out_of_order_window: i64) -> Self {
+        Bounds {
+            min_t: AtomicI64::new(i64::MAX),
+            max_t: AtomicI64::new(i64::MIN),
+            truncated: AtomicI64::new(i64::MIN),
+            closed_before: AtomicI64::new(i64::MIN),
+            out_of_order_window: AtomicI64::new(out_of_order_window),
+            chunks_aligned: AtomicBool::new(true),
+        }
+    }
+
+    /// Times of the oldest and the newest sample.
+    pub(crate) fn range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let (min, max) = (self.min_t.load(Ordering::Acquire), self.max_t.load(Ordering::Acquire));
+        (min <= max).then_some((min, max))
+    }
+
+    pub(crate) fn extend(&self, min: TimestampMs, max: TimestampMs) {
+        self.min_t.fetch_min(min, Ordering::AcqRel);
+        self.max_t.fetch_max(max, Ordering::AcqRel);
+    }
+
+    pub(crate) fn truncated(&self) -> TimestampMs {
+        self.truncated.load(Ordering::Acquire)
+    }
+
+    /// The oldest sample that can be appended in order.
+    pub(crate) fn open_from(&self) -> TimestampMs {
+        self.truncated().max(self.closed_before.load(Ordering::Acquire))
+    }
+
+    /// Notes that samples before `mint` are in blocks.
+    pub(crate) fn truncate(&self, mint: TimestampMs) {
+        self.truncated.fetch_max(mint, Ordering::AcqRel);
+        if self.min_t.load(Ordering::Acquire) != i64::MAX {
+            self.min_t.fetch_max(mint, Ordering::AcqRel);
+        }
+    }
+
+    /// Notes that there is no sample.
+    pub(crate) fn set_empty(&self) {
+        self.min_t.store(i64::MAX, Ordering::Release);
+    }
+
+    /// See [`Self::chunks_aligned`].
+    pub(crate) fn forget_chunk_range(&self) {
+        self.chunks_aligned.store(false, Ordering::Release);
+    }
+
+    /// Whether a chunk that begins before a multiple of the chunk range ends before it.
+    pub(crate) fn chunks_aligned(&self) -> bool {
+        self.chunks_aligned.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn out_of_order_window(&self) -> i64 {
+        self.out_of_order_window.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_out_of_order_window(&self, window_ms: i64) {
+        self.out_of_order_window.store(window_ms, Ordering::Release);
+    }
+}
+
+impl Head {
+    /// A head without series.
+    pub(crate) fn new(
+        wal: Wal,
+        chunks: HeadChunks,
+        rules: ChunkRules,
+        out_of_order_window: i64,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Head {
+            gate: RwLock::new(()),
+            index: RwLock::new(Index::new()),
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            wal,
+            chunks,
+            rules,
+            bounds: Bounds::new(out_of_order_window),
+            metrics,
+            scratch: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Lets nobody append before `mint` in order from now on. When this returns, nobody does.
+    pub(crate) fn close_before(&self, mint: TimestampMs) {
+        self.bounds.closed_before.fetch_max(mint, Ordering::AcqRel);
+        // Commits that began before are through.
+        drop(self.gate.write());
+    }
+
+    /// Number of chunks, open and full.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().chunk_count()).sum()
+    }
+
+    /// Removes series and what they hold.
+    fn remove_series(&self, index: &mut Index, gone: &RoaringBitmap) {
+        for id in gone {
+            self.shards[shard::shard_of(id)].lock().remove(id, &self.chunks);
+        }
+        index.remove(gone);
+        self.metrics.series_removed.inc_by(gone.len());
+    }
+}
+
+/// The ref of a series: its generation in the upper half, its id in the lower.
+fn series_ref(id: u32, generation: u16) -> Option<SeriesRef> {
+    std::num::NonZeroU64::new(u64::from(generation) << 32 | u64::from(id)).map(SeriesRef)
+}
+
+/// Id and generation of a ref.
+fn split_ref(series: SeriesRef) -> (u32, u64) {
+    (series.0.get() as u32, series.0.get() >> 32)
+}

@@ -1,0 +1,264 @@
+//! A shard of the head: the records, open chunks and lists of full chunks of every sixteenth page of series.
+//!
+//! Ids are dealt out in pages of [`PAGE_SERIES`], page after page to the next shard. Series that one scrape
+//! creates have consecutive ids, so that a commit takes one or two locks, and different targets mostly take
+//! different ones.
+//!
+//! ```text
+//! id = page number · 1024 + place        page number mod 16 = shard        page number / 16 = page in it
+//! ```
+
+use model::time::TimestampMs;
+
+use super::buffers::{Buffers, CHUNK_BYTES_MAX, Place};
+use super::series::{Kind, Record, Sealed, SealedChunks};
+use crate::chunk::{Encoding, xor};
+use crate::head_chunks::HeadChunks;
+use crate::wal::checkpoint::Restored;
+
+/// Number of shards: enough for as many commits at a time as there are cores to run them.
+pub(crate) const SHARDS: usize = 16;
+/// Series of a page, and of a slice of a checkpoint: locked for the time it takes to copy them.
+pub(crate) const PAGE_SERIES: usize = 1 << PAGE_BITS;
+const PAGE_BITS: u32 = 10;
+
+/// The shard of a series.
+#[inline]
+pub(crate) fn shard_of(id: u32) -> usize {
+    page_of(id) % SHARDS
+}
+
+/// The page of a series among all pages.
+#[inline]
+pub(crate) fn page_of(id: u32) -> usize {
+    (id >> PAGE_BITS) as usize
+}
+
+/// When chunks are full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkRules {
+    /// Chunks end at multiples of this time, so that blocks can be cut between them.
+    pub(crate) range_ms: i64,
+    /// How many samples a chunk should have.
+    pub(crate) samples: u32,
+}
+
+impl ChunkRules {
+    /// The end of the range that a time is in.
+    pub(crate) fn range_end(&self, time: TimestampMs) -> TimestampMs {
+        (time / self.range_ms).saturating_mul(self.range_ms).saturating_add(self.range_ms)
+    }
+
+    /// When a chunk with a quarter of its samples should end, so that the chunks up to `max_t` are of one
+    /// size. (The arithmetic is Prometheus's, in floats.)
+    fn predict_end(&self, min_t: TimestampMs, now_t: TimestampMs, max_t: TimestampMs) -> TimestampMs {
+        let span = max_t.saturating_sub(min_t) as f64;
+        let chunks = span / (now_t.saturating_sub(min_t).saturating_add(1) as f64 * 4.0);
+        if chunks <= 1.0 { max_t } else { (min_t as f64 + span / chunks.floor()) as TimestampMs }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pages: Vec<Box<[Record]>>,
+    pub(crate) buffers: Buffers,
+    pub(crate) sealed: SealedChunks,
+    /// Open chunks.
+    open: usize,
+}
+
+impl Shard {
+    pub(crate) fn new() -> Self {
+        Shard { pages: Vec::new(), buffers: Buffers::new(), sealed: SealedChunks::default(), open: 0 }
+    }
+
+    /// The record of a series, vacant if there is none.
+    #[inline]
+    pub(crate) fn record(&self, id: u32) -> &Record {
+        static VACANT: Record = Record::vacant();
+        match self.pages.get(page_of(id) / SHARDS) {
+            Some(page) => &page[id as usize % PAGE_SERIES],
+            None => &VACANT,
+        }
+    }
+
+    /// The record of a series. The page is made if there is none.
+    #[inline]
+    pub(crate) fn record_mut(&mut self, id: u32) -> &mut Record {
+        let page = page_of(id) / SHARDS;
+        while self.pages.len() <= page {
+            self.pages.push(vec![Record::vacant(); PAGE_SERIES].into_boxed_slice());
+        }
+        &mut self.pages[page][id as usize % PAGE_SERIES]
+    }
+
+    /// Makes a series; returns its generation.
+    pub(crate) fn create(&mut self, id: u32) -> u16 {
+        let record = self.record_mut(id);
+        record.occupy(record.next_generation());
+        record.generation
+    }
+
+    /// Makes a series whose labels are in the log, of a given generation.
+    pub(crate) fn create_as(&mut self, id: u32, generation: u16) {
+        let record = self.record_mut(id);
+        record.occupy(generation);
+        record.set(Record::LOGGED, true);
+    }
+
+    /// Time of the newest sample of a series, before all times if it has none; `None` if there is no series.
+    pub(crate) fn newest(&self, id: u32) -> Option<TimestampMs> {
+        let record = self.record(id);
+        match record.kind {
+            _ if !record.has(Record::LIVE) => None,
+            Kind::None => Some(i64::MIN),
+            _ => Some(record.xor.last_timestamp()),
+        }
+    }
+
+    /// Removes a series and all its chunks.
+    pub(crate) fn remove(&mut self, id: u32, chunks: &HeadChunks) {
+        self.drop_open(id);
+        let list = self.record(id).sealed;
+        self.sealed.truncate(list, i64::MAX, |_, _| true, |location| chunks.release(location));
+        let record = self.record_mut(id);
+        *record = Record { generation: record.generation, ..Record::vacant() };
+    }
+
+    /// Appends a float to a series that it is newer than.
+    #[inline]
+    pub(crate) fn append_float(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        value: f64,
+        rules: &ChunkRules,
+        chunks: &HeadChunks,
+    ) {
+        let page = page_of(id) / SHARDS;
+        let record = &mut self.pages[page][id as usize % PAGE_SERIES];
+        let mut len = record.xor.byte_len();
+        let samples = u32::from(record.xor.samples());
+        if record.place.is_none()
+            || timestamp >= record.next_cut_t
+            || samples == rules.samples / 4
+            || samples >= 2 * rules.samples
+            || len > CHUNK_BYTES_MAX - xor::SAMPLE_BYTES_MAX
+        {
+            self.begin_float_chunk_if_due(id, timestamp, rules, chunks);
+            len = self.record(id).xor.byte_len();
+        }
+        let record = &mut self.pages[page][id as usize % PAGE_SERIES];
+        if len + xor::SAMPLE_BYTES_MAX > Buffers::capacity(record.place) {
+            let (place, moved) = self.buffers.grow(record.place, len + xor::SAMPLE_BYTES_MAX);
+            record.place = place;
+            self.note_moved(moved);
+        }
+        let record = &mut self.pages[page][id as usize % PAGE_SERIES];
+        xor::append(&mut record.xor, self.buffers.get_mut(record.place), timestamp, value);
+        record.kind = Kind::Float;
+        record.set(Record::STALE, model::value::is_stale_nan(value));
+    }
+
+    fn note_moved(&mut self, moved: Option<super::buffers::Moved>) {
+        if let Some(moved) = moved {
+            self.record_mut(moved.owner).place = moved.to;
+        }
+    }
+
+    #[cold]
+    fn begin_float_chunk_if_due(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        rules: &ChunkRules,
+        chunks: &HeadChunks,
+    ) {
+        let record = self.record_mut(id);
+        if !record.place.is_none() {
+            let samples = u32::from(record.xor.samples());
+            if samples == rules.samples / 4 && timestamp < record.next_cut_t {
+                let newest = record.xor.last_timestamp();
+                record.next_cut_t = rules.predict_end(record.chunk_min_t, newest, record.next_cut_t);
+            }
+            let full = timestamp >= record.next_cut_t
+                || samples >= 2 * rules.samples
+                || record.xor.byte_len() > CHUNK_BYTES_MAX - xor::SAMPLE_BYTES_MAX;
+            if !full {
+                return;
+            }
+        }
+        self.seal(id, chunks);
+        let place = self.buffers.allocate(id, xor::HEADER_BYTES + xor::SAMPLE_BYTES_MAX);
+        self.open += 1;
+        let record = self.record_mut(id);
+        record.xor = xor::AppendState::new();
+        record.place = place;
+        record.chunk_min_t = timestamp;
+        record.next_cut_t = rules.range_end(timestamp);
+    }
+
+    /// Ends the open chunk of a series, if there is one, and puts it among the full ones.
+    pub(crate) fn seal(&mut self, id: u32, chunks: &HeadChunks) {
+        let record = *self.record(id);
+        if record.place.is_none() {
+            return;
+        }
+        let data = record.xor.finish(self.buffers.get_mut(record.place));
+        let location = chunks.append(Encoding::Xor, data);
+        let list = self.sealed.push(record.sealed, Sealed { location, min_t: record.chunk_min_t });
+        self.record_mut(id).sealed = list;
+        self.drop_open(id);
+    }
+
+    /// Drops the open chunk of a series, if there is one. The newest sample stays in the record.
+    pub(crate) fn drop_open(&mut self, id: u32) {
+        let place = std::mem::replace(&mut self.record_mut(id).place, Place::NONE);
+        if !place.is_none() {
+            let moved = self.buffers.free(place);
+            self.note_moved(moved);
+            self.open -= 1;
+        }
+    }
+
+    /// The bytes of the open float chunk, empty if there is none. The header is as of the last
+    /// [`xor::AppendState::finish`].
+    pub(crate) fn open_bytes(&self, record: &Record) -> &[u8] {
+        if record.place.is_none() { &[] } else { &self.buffers.get(record.place)[..record.xor.byte_len()] }
+    }
+
+    /// Makes a series of what an earlier run left of it; returns how many full chunks have lost their file.
+    pub(crate) fn restore(
+        &mut self,
+        id: u32,
+        generation: u16,
+        restored: Restored,
+        chunks: &HeadChunks,
+    ) -> usize {
+        let Restored { record, open, sealed } = restored;
+        let mut missing = 0;
+        let mut list = SealedChunks::NONE;
+        for chunk in sealed {
+            if chunks.adopt(chunk.location) {
+                list = self.sealed.push(list, chunk);
+            } else {
+                missing += 1;
+            }
+        }
+        let mut place = Place::NONE;
+        if !open.is_empty() {
+            place = self.buffers.allocate(id, open.len() + xor::SAMPLE_BYTES_MAX);
+            self.buffers.get_mut(place)[..open.len()].copy_from_slice(&open);
+            self.open += 1;
+        }
+        let flags = record.flags | Record::LIVE | Record::LOGGED;
+        *self.record_mut(id) = Record { generation, flags, place, sealed: list, ..record };
+        missing
+    }
+
+    /// Number of chunks, open and full.
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.open + self.sealed.len()
+    }
+}

@@ -1,0 +1,416 @@
+//! Head chunks: full chunks of the head in append-only files.
+//!
+//! They are written and read with system calls, not mapped: touched pages of a map would count as the
+//! process's memory, and there is half a kilobyte of them for each series. What was appended is gathered to
+//! [`GATHER_BYTES`] before it is written; until then reads are served from memory. A crash of the process
+//! loses no sample with it, because the log still has all samples of such a chunk: [`HeadChunks::sync`] comes
+//! before the checkpoint that lets the log go.
+//!
+//! ```text
+//! file head/chunks/NNNNNN
+//! ┌────────────┬────────────┬─────┬────────┬────────────┬───────────┬──────┬─
+//! │ "FERULAHC" │ version u8 │ 7×0 │ crc u32│ len u32    │ encoding  │ data │ next chunk …
+//! │ 8 B        │ 1          │     │ BE     │ BE, of data│ u8        │ len  │
+//! └────────────┴────────────┴─────┴────────┴────────────┴───────────┴──────┴─
+//! crc: CRC-32 (IEEE) of all that follows it in the chunk
+//! ```
+//!
+//! A location is the file's number (20 bits) and the chunk's offset (28 bits). A file goes when none of its
+//! chunks is in use.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use model::storage::StorageError;
+use parking_lot::{Mutex, RwLock};
+
+use crate::chunk::Encoding;
+use crate::fs::{Fs, FsFile};
+
+const MAGIC: &[u8; 8] = b"FERULAHC";
+const VERSION: u8 = 1;
+const CHUNK_HEADER_BYTES: usize = 9;
+/// A file that is longer is left, and a new one begun: small enough for old ones to go soon.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// One write for so many bytes: some hundred chunks.
+const GATHER_BYTES: usize = 64 << 10;
+/// No chunk is larger: histograms with the most buckets stay far below.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
+
+const OFFSET_BITS: u32 = 28;
+const FILE_BITS: u32 = 20;
+
+/// Where a chunk is: 48 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Location(u64);
+
+impl Location {
+    fn new(file: u32, offset: u64) -> Self {
+        Location(u64::from(file) << OFFSET_BITS | offset)
+    }
+
+    /// As a number below 2⁴⁸.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The reverse of [`Self::to_bits`].
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Location(bits & ((1 << (OFFSET_BITS + FILE_BITS)) - 1))
+    }
+
+    fn file(self) -> u32 {
+        (self.0 >> OFFSET_BITS) as u32
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & ((1 << OFFSET_BITS) - 1)
+    }
+}
+
+/// A file of chunks; reading from it stays possible after it was removed.
+#[derive(Debug)]
+struct ChunkFile {
+    path: PathBuf,
+    /// Set as soon as there is a file.
+    reader: OnceLock<Box<dyn FsFile>>,
+    /// Chunks in use.
+    live: AtomicU64,
+    /// Bytes at the end that are still in memory, and where they begin.
+    gathered: RwLock<Gathered>,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    number: u32,
+    file: Arc<ChunkFile>,
+    /// Set as soon as there is a file.
+    appender: Option<Box<dyn FsFile>>,
+}
+
+/// The files of head chunks of one data directory.
+#[derive(Debug)]
+pub(crate) struct HeadChunks {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    files: RwLock<BTreeMap<u32, Arc<ChunkFile>>>,
+    /// Files that aren't synced; the last one is appended to.
+    writers: Mutex<Vec<Writer>>,
+    next_number: AtomicU32,
+    write_errors: AtomicU64,
+}
+
+/// A view of the files, for reading chunks while files come and go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeadChunkReader {
+    files: BTreeMap<u32, Arc<ChunkFile>>,
+}
+
+impl HeadChunks {
+    /// Opens the directory, which is made if it isn't there.
+    pub(crate) fn open(fs: Arc<dyn Fs>, dir: PathBuf) -> std::io::Result<Self> {
+        fs.create_dir_all(&dir)?;
+        let mut files = BTreeMap::new();
+        for entry in fs.list(&dir)? {
+            let Ok(number) = entry.name.parse::<u32>() else { continue };
+            if entry.is_dir || number >= 1 << FILE_BITS {
+                continue;
+            }
+            let reader = fs.open(&entry.path)?;
+            let offset = reader.len()?;
+            let gathered = RwLock::new(Gathered { offset, bytes: Vec::new() });
+            let live = AtomicU64::new(0);
+            files.insert(
+                number,
+                Arc::new(ChunkFile { path: entry.path, reader: reader.into(), live, gathered }),
+            );
+        }
+        let next = files.last_key_value().map_or(1, |(number, _)| *number + 1);
+        Ok(HeadChunks {
+            fs,
+            dir,
+            files: RwLock::new(files),
+            writers: Mutex::new(Vec::new()),
+            next_number: AtomicU32::new(next),
+            write_errors: AtomicU64::new(0),
+        })
+    }
+
+    /// Appends a chunk, which is in use from now on. A failure to write isn't one of this call: the bytes
+    /// stay in memory and are written later, and meanwhile the log, on the same disk, takes nothing either.
+    pub(crate) fn append(&self, encoding: Encoding, data: &[u8]) -> Location {
+        let mut writers = self.writers.lock();
+        if writers.last().is_none_or(|w| w.file.end() + data.len() as u64 > FILE_BYTES_MAX) {
+            writers.push(self.begin_file());
+        }
+        let writer = writers.last_mut().expect("a writer was pushed if there was none");
+        let mut gathered = writer.file.gathered.write();
+        let location = Location::new(writer.number, gathered.offset + gathered.bytes.len() as u64);
+        put_chunk(&mut gathered.bytes, encoding, data);
+        writer.file.live.fetch_add(1, Ordering::Relaxed);
+        let full = gathered.bytes.len() >= GATHER_BYTES;
+        drop(gathered);
+        if full && let Err(error) = writer.flush(&*self.fs) {
+            self.note_write_error(&writer.file.path, &error);
+        }
+        location
+    }
+
+    /// A file that exists in memory only, until it is flushed. Numbers start again at their end: by then the
+    /// first million files is long gone.
+    fn begin_file(&self) -> Writer {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed) & ((1 << FILE_BITS) - 1);
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([VERSION, 0, 0, 0, 0, 0, 0, 0]);
+        let file = Arc::new(ChunkFile {
+            path: self.dir.join(format!("{number:06}")),
+            reader: OnceLock::new(),
+            live: AtomicU64::new(0),
+            gathered: RwLock::new(Gathered { offset: 0, bytes }),
+        });
+        self.files.write().insert(number, Arc::clone(&file));
+        Writer { number, file, appender: None }
+    }
+
+    fn note_write_error(&self, path: &Path, error: &std::io::Error) {
+        if self.write_errors.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+            tracing::error!(file = %path.display(), %error, "head chunks can't be written and stay in memory");
+        }
+    }
+
+    /// Writes what is gathered and makes all chunks survive a power loss.
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        let mut writers = self.writers.lock();
+        let Some(last) = writers.len().checked_sub(1) else { return Ok(()) };
+        for writer in writers.iter_mut() {
+            writer.flush(&*self.fs)?;
+            if let Some(appender) = &mut writer.appender {
+                appender.sync_data()?;
+            }
+        }
+        self.fs.sync_dir(&self.dir)?;
+        writers.drain(..last);
+        Ok(())
+    }
+
+    /// Notes that a chunk of an earlier run is in use; says whether its file is there at all.
+    pub(crate) fn adopt(&self, location: Location) -> bool {
+        let files = self.files.read();
+        let Some(file) = files.get(&location.file()) else { return false };
+        file.live.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Notes that a chunk isn't used any more.
+    pub(crate) fn release(&self, location: Location) {
+        if let Some(file) = self.files.read().get(&location.file()) {
+            file.live.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes files without chunks in use; returns how many.
+    pub(crate) fn remove_unused(&self) -> std::io::Result<usize> {
+        let writers: Vec<u32> = self.writers.lock().iter().map(|writer| writer.number).collect();
+        let mut files = self.files.write();
+        let unused: Vec<u32> = files
+            .iter()
+            .filter(|(number, file)| file.live.load(Ordering::Relaxed) == 0 && !writers.contains(number))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in &unused {
+            if let Some(file) = files.get(number) {
+                self.fs.remove_file(&file.path)?;
+            }
+            files.remove(number);
+        }
+        Ok(unused.len())
+    }
+
+    /// A reader of all chunks that are there now.
+    pub(crate) fn reader(&self) -> HeadChunkReader {
+        HeadChunkReader { files: self.files.read().clone() }
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.files.read().values().map(|file| file.end()).sum()
+    }
+}
+
+impl HeadChunkReader {
+    /// Reads a chunk into `data` and returns its encoding.
+    pub(crate) fn read(&self, location: Location, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
+        match self.files.get(&location.file()) {
+            Some(file) => file.read(location.offset(), data),
+            None => Err(StorageError::Corrupt {
+                file: format!("head/chunks/{:06}", location.file()),
+                offset: location.offset(),
+                what: "the file of a head chunk is missing".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes what is gathered. After an error it is still gathered, and the next call cuts the file back.
+    fn flush(&mut self, fs: &dyn Fs) -> std::io::Result<()> {
+        let gathered = self.file.gathered.read();
+        if gathered.bytes.is_empty() {
+            return Ok(());
+        }
+        let appender = match &mut self.appender {
+            Some(appender) => appender,
+            None => self.appender.insert(fs.create(&self.file.path)?),
+        };
+        if self.file.reader.get().is_none() {
+            // Only this thread, which holds the writers, sets it.
+            let _ = self.file.reader.set(fs.open(&self.file.path)?);
+        }
+        if appender.len()? != gathered.offset {
+            appender.set_len(gathered.offset)?;
+        }
+        appender.append(&gathered.bytes)?;
+        drop(gathered);
+        let mut gathered = self.file.gathered.write();
+        gathered.offset += gathered.bytes.len() as u64;
+        gathered.bytes.clear();
+        gathered.bytes.shrink_to(2 * GATHER_BYTES);
+        Ok(())
+    }
+}
+
+impl ChunkFile {
+    fn end(&self) -> u64 {
+        let gathered = self.gathered.read();
+        gathered.offset + gathered.bytes.len() as u64
+    }
+
+    fn corrupt(&self, offset: u64, what: &str) -> StorageError {
+        StorageError::Corrupt { file: self.path.display().to_string(), offset, what: what.to_owned() }
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
+        let gathered = self.gathered.read();
+        let end = gathered.offset + gathered.bytes.len() as u64;
+        if offset.checked_add(into.len() as u64).is_none_or(|to| to > end) {
+            return Err(self.corrupt(offset, "head chunk reaches past the end of its file"));
+        }
+        if offset >= gathered.offset {
+            let at = (offset - gathered.offset) as usize;
+            into.copy_from_slice(&gathered.bytes[at..at + into.len()]);
+            return Ok(());
+        }
+        drop(gathered);
+        let Some(reader) = self.reader.get() else {
+            return Err(self.corrupt(offset, "head chunk in a file that was never written"));
+        };
+        reader.read_exact_at(into, offset).map_err(|source| StorageError::Io {
+            what: format!("read {}", self.path.display()),
+            source: Arc::new(source),
+        })
+    }
+
+    fn read(&self, offset: u64, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        self.read_at(offset, &mut header)?;
+        let [c0, c1, c2, c3, l0, l1, l2, l3, encoding] = header;
+        let (crc, len) =
+            (u32::from_be_bytes([c0, c1, c2, c3]), u32::from_be_bytes([l0, l1, l2, l3]) as usize);
+        if len > CHUNK_BYTES_MAX {
+            return Err(self.corrupt(offset, "length of head chunk"));
+        }
+        data.clear();
+        data.resize(len, 0);
+        self.read_at(offset + CHUNK_HEADER_BYTES as u64, data)?;
+        if chunk_crc(&header[4..], data) != crc {
+            return Err(self.corrupt(offset, "checksum of head chunk"));
+        }
+        Encoding::from_u8(encoding).map_err(|error| self.corrupt(offset, &error.to_string()))
+    }
+}
+
+fn chunk_crc(header: &[u8], data: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    hasher.update(data);
+    hasher.finalize()
+}
+
+fn put_chunk(out: &mut Vec<u8>, encoding: Encoding, data: &[u8]) {
+    let mut header = [0; 5];
+    header[..4].copy_from_slice(&(data.len() as u32).to_be_bytes());
+    header[4] = encoding as u8;
+    out.extend_from_slice(&chunk_crc(&header, data).to_be_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(data);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RealFs;
+
+    #[test]
+    fn chunks_read_back_before_and_after_they_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = HeadChunks::open(Arc::new(RealFs), dir.path().join("chunks")).unwrap();
+        let data: Vec<Vec<u8>> = (0..2000_usize).map(|i| vec![i as u8; i % 200]).collect();
+        let places: Vec<Location> = data.iter().map(|data| chunks.append(Encoding::Xor, data)).collect();
+        chunks.sync().unwrap();
+        let last = chunks.append(Encoding::Histogram, b"last");
+        let mut read = Vec::new();
+        for (place, data) in places.iter().zip(&data) {
+            assert_eq!(chunks.reader().read(*place, &mut read).unwrap(), Encoding::Xor);
+            assert_eq!(read, *data);
+            assert_eq!(Location::from_bits(place.to_bits()), *place);
+        }
+        assert_eq!(chunks.reader().read(last, &mut read).unwrap(), Encoding::Histogram);
+        assert_eq!(read, b"last");
+    }
+
+    #[test]
+    fn a_file_goes_when_none_of_its_chunks_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("chunks");
+        let chunks = HeadChunks::open(Arc::new(RealFs), path.clone()).unwrap();
+        let place = chunks.append(Encoding::Xor, b"data");
+        chunks.sync().unwrap();
+        drop(chunks);
+        let chunks = HeadChunks::open(Arc::new(RealFs), path.clone()).unwrap();
+        assert!(chunks.adopt(place));
+        assert_eq!(chunks.remove_unused().unwrap(), 0);
+        let reader = chunks.reader();
+        chunks.release(place);
+        assert_eq!(chunks.remove_unused().unwrap(), 1);
+        let mut read = Vec::new();
+        reader.read(place, &mut read).unwrap();
+        assert_eq!(read, b"data", "readers from before still read");
+        assert!(chunks.reader().read(place, &mut read).is_err());
+        assert!(RealFs.list(&path).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let chunks = HeadChunks::open(Arc::new(RealFs), dir.path().to_owned()).unwrap();
+        let place = chunks.append(Encoding::Xor, &[7; 50]);
+        chunks.sync().unwrap();
+        let file = dir.path().join("000001");
+        let mut bytes = std::fs::read(&file).unwrap();
+        for at in 16..bytes.len() {
+            bytes[at] ^= 4;
+            std::fs::write(&file, &bytes).unwrap();
+            let error = chunks.reader().read(place, &mut Vec::new()).unwrap_err();
+            assert!(matches!(error, StorageError::Corrupt { offset: 16, .. } | StorageError::Corrupt { .. }));
+            bytes[at] ^= 4;
+        }
+    }
+}

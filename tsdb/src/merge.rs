@@ -1,0 +1,286 @@
+//! Several series sets as one: the head's and those of the blocks that a query touches.
+//!
+//! A series that is in several sets is read from all of them, oldest part first, and each timestamp is given
+//! once. Parts rarely overlap: a block begins where the one before ends, and the head where the last block
+//! does. What is given up: labels are built to find the same series in several sets; queries of recent time
+//! touch one set and don't come here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::histogram::FloatHistogram;
+use model::labels::Labels;
+use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet, StorageError};
+use model::time::TimestampMs;
+use smallvec::SmallVec;
+
+/// A series of one of the sets.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    set: u32,
+    series: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct MergedSeries {
+    /// In order of the beginning of their times.
+    sets: Vec<Box<dyn SeriesSet>>,
+    /// Ascending by label set.
+    series: Vec<(Labels, SmallVec<[Part; 2]>)>,
+}
+
+/// The sets as one, with at most `limit` series (0: no limit). The sets are in order of their times.
+pub(crate) fn merge(sets: Vec<Box<dyn SeriesSet>>, limit: usize) -> Box<dyn SeriesSet> {
+    let mut filled: Vec<Box<dyn SeriesSet>> = sets.into_iter().filter(|set| !set.is_empty()).collect();
+    match filled.len() {
+        1 => filled.remove(0),
+        _ => Box::new(MergedSeries::new(filled, limit)),
+    }
+}
+
+impl MergedSeries {
+    fn new(sets: Vec<Box<dyn SeriesSet>>, limit: usize) -> Self {
+        let mut numbers: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
+        let mut series: Vec<(Labels, SmallVec<[Part; 2]>)> = Vec::new();
+        for (number, set) in sets.iter().enumerate() {
+            for at in 0..set.len() {
+                let part = Part { set: number as u32, series: at as u32 };
+                let labels = set.labels(at);
+                match numbers.get(&labels) {
+                    Some(found) => series[*found].1.push(part),
+                    None => {
+                        numbers.insert(labels.clone(), series.len());
+                        series.push((labels, SmallVec::from_slice(&[part])));
+                    }
+                }
+            }
+        }
+        drop(numbers);
+        series.sort_by(|a, b| a.0.cmp(&b.0));
+        if limit > 0 {
+            series.truncate(limit);
+        }
+        MergedSeries { sets, series }
+    }
+}
+
+impl SeriesSet for MergedSeries {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, series: usize) -> Labels {
+        self.series[series].0.clone()
+    }
+
+    fn label_column(&self, name: &str) -> LabelColumn<'_> {
+        let mut column = LabelColumn { values: vec![Cow::Borrowed("")], ids: Vec::with_capacity(self.len()) };
+        let mut numbers: HashMap<&str, u32> = HashMap::from([("", 0)]);
+        for (labels, _) in &self.series {
+            let next = column.values.len() as u32;
+            let number = *numbers.entry(labels.value(name)).or_insert(next);
+            if number == next {
+                column.values.push(Cow::Borrowed(labels.value(name)));
+            }
+            column.ids.push(number);
+        }
+        column
+    }
+
+    fn read(
+        &self,
+        series: usize,
+        mint: TimestampMs,
+        maxt: TimestampMs,
+        out: &mut SampleColumns,
+    ) -> Result<(), StorageError> {
+        let parts = &self.series[series].1;
+        if let [part] = parts.as_slice() {
+            return self.sets[part.set as usize].read(part.series as usize, mint, maxt, out);
+        }
+        let mut merged = SampleColumns::default();
+        for part in parts {
+            let mut columns = SampleColumns::default();
+            self.sets[part.set as usize].read(part.series as usize, mint, maxt, &mut columns)?;
+            add_columns(&mut merged, columns);
+        }
+        append_columns(out, merged);
+        Ok(())
+    }
+
+    fn last(
+        &self,
+        series: usize,
+        mint: TimestampMs,
+        maxt: TimestampMs,
+    ) -> Result<Option<(TimestampMs, SampleValue)>, StorageError> {
+        let mut newest: Option<(TimestampMs, SampleValue)> = None;
+        for part in self.series[series].1.iter().rev() {
+            // Nothing older than what was found is of interest, which spares most parts their decoding.
+            let from = newest.as_ref().map_or(mint, |newest| newest.0.saturating_add(1).max(mint));
+            if from > maxt {
+                break;
+            }
+            let found = self.sets[part.set as usize].last(part.series as usize, from, maxt)?;
+            newest = found.or(newest);
+        }
+        Ok(newest)
+    }
+}
+
+/// One kind of samples: timestamps, values, and start timestamps if there are any.
+struct Lane<'a, V> {
+    timestamps: &'a mut Vec<TimestampMs>,
+    values: &'a mut Vec<V>,
+    starts: &'a mut Vec<TimestampMs>,
+}
+
+impl<V: Clone> Lane<'_, V> {
+    /// Brings start timestamps to the number of timestamps, if any are wanted.
+    fn pad_starts(&mut self, wanted: bool) {
+        if wanted || !self.starts.is_empty() {
+            self.starts.resize(self.timestamps.len(), 0);
+        }
+    }
+
+    /// Adds another lane; of two samples at one time this lane's stays.
+    fn add(&mut self, mut other: Lane<'_, V>) {
+        let with_starts = !self.starts.is_empty() || !other.starts.is_empty();
+        self.pad_starts(with_starts);
+        other.pad_starts(with_starts);
+        let in_order = match (self.timestamps.last(), other.timestamps.first()) {
+            (Some(last), Some(first)) => last < first,
+            _ => true,
+        };
+        if in_order {
+            self.timestamps.append(other.timestamps);
+            self.values.append(other.values);
+            self.starts.append(other.starts);
+        } else {
+            self.interleave(&other, with_starts);
+        }
+    }
+
+    fn interleave(&mut self, other: &Lane<'_, V>, with_starts: bool) {
+        let len = self.timestamps.len() + other.timestamps.len();
+        let (mut timestamps, mut values) = (Vec::with_capacity(len), Vec::with_capacity(len));
+        let mut starts = Vec::new();
+        let (mut a, mut b) = (0, 0);
+        loop {
+            let (mine, theirs) = (self.timestamps.get(a), other.timestamps.get(b));
+            let (lane, at) = match (mine, theirs) {
+                (None, None) => break,
+                (Some(mine), Some(theirs)) if mine > theirs => (other, b),
+                (None, Some(_)) => (other, b),
+                _ => (&*self, a),
+            };
+            timestamps.push(lane.timestamps[at]);
+            values.push(lane.values[at].clone());
+            if with_starts {
+                starts.push(lane.starts[at]);
+            }
+            let time = lane.timestamps[at];
+            a += usize::from(self.timestamps.get(a) == Some(&time));
+            b += usize::from(other.timestamps.get(b) == Some(&time));
+        }
+        (*self.timestamps, *self.values, *self.starts) = (timestamps, values, starts);
+    }
+}
+
+fn float_lane(columns: &mut SampleColumns) -> Lane<'_, f64> {
+    Lane {
+        timestamps: &mut columns.timestamps,
+        values: &mut columns.values,
+        starts: &mut columns.start_timestamps,
+    }
+}
+
+fn histogram_lane(columns: &mut SampleColumns) -> Lane<'_, Arc<FloatHistogram>> {
+    Lane {
+        timestamps: &mut columns.histogram_timestamps,
+        values: &mut columns.histograms,
+        starts: &mut columns.histogram_start_timestamps,
+    }
+}
+
+/// Adds samples; of two at one time those that are there stay.
+pub(crate) fn add_columns(to: &mut SampleColumns, mut from: SampleColumns) {
+    float_lane(to).add(float_lane(&mut from));
+    histogram_lane(to).add(histogram_lane(&mut from));
+    if to.timestamps.is_empty() || to.histogram_timestamps.is_empty() {
+        return;
+    }
+    // No timestamp may be in both kinds: a histogram says more than a float.
+    let taken = |time: &TimestampMs| to.histogram_timestamps.binary_search(time).is_ok();
+    if to.timestamps.iter().any(taken) {
+        let keep: Vec<bool> = to.timestamps.iter().map(|time| !taken(time)).collect();
+        retain(&mut to.timestamps, &keep);
+        retain(&mut to.values, &keep);
+        retain(&mut to.start_timestamps, &keep);
+    }
+}
+
+/// Appends samples that are all after those that are there.
+fn append_columns(to: &mut SampleColumns, mut from: SampleColumns) {
+    if to.is_empty() {
+        std::mem::swap(to, &mut from);
+        return;
+    }
+    float_lane(to).add(float_lane(&mut from));
+    histogram_lane(to).add(histogram_lane(&mut from));
+}
+
+/// Keeps the elements whose place says so. An empty list stays empty.
+fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
+    let mut at = 0;
+    list.retain(|_| {
+        at += 1;
+        keep[at - 1]
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn columns(floats: &BTreeMap<i64, f64>, histograms: &BTreeMap<i64, f64>) -> SampleColumns {
+        let histogram = |sum: &f64| Arc::new(FloatHistogram { sum: *sum, ..FloatHistogram::default() });
+        SampleColumns {
+            timestamps: floats.keys().copied().collect(),
+            values: floats.values().copied().collect(),
+            histogram_timestamps: histograms.keys().copied().collect(),
+            histograms: histograms.values().map(histogram).collect(),
+            ..SampleColumns::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merged_columns_have_each_timestamp_once(
+            parts in proptest::collection::vec((
+                proptest::collection::btree_map(0i64..60, 0.0f64..9.0, 0..20),
+                proptest::collection::btree_map(0i64..60, 0.0f64..9.0, 0..6),
+            ), 1..4),
+        ) {
+            let mut merged = SampleColumns::default();
+            let (mut floats, mut histograms) = (BTreeMap::new(), BTreeMap::new());
+            for (f, h) in &parts {
+                add_columns(&mut merged, columns(f, h));
+                for (time, value) in f {
+                    floats.entry(*time).or_insert(*value);
+                }
+                for (time, value) in h {
+                    histograms.entry(*time).or_insert(*value);
+                }
+                floats.retain(|time, _| !histograms.contains_key(time));
+            }
+            prop_assert_eq!(merged, columns(&floats, &histograms));
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Records: what one commit writes, as sections, each of one kind and one shard.
+//!
+//! ```text
+//! record   section*
+//! section  kind u8 │ shard u8 │ len u32 │ body, len bytes
+//!
+//! series   count │ (id │ generation │ pairs │ (name │ value)*pairs)*        text: see below
+//! floats   count │ ids │ timestamps │ values                                also out-of-order ones
+//! truncate min time (varint)
+//!
+//! ids         the first, then the distance of each to the one before: uvarint
+//! timestamps  the first: varint │ 1 if all are equal, else 0 and the distance of each to the one before: varint
+//! values      runs: control u8 = kind in the upper 2 bits, length − 1 in the lower 6
+//!               kind 0: zeros, no bytes │ 1: integers, varint each │ 2: bits u64 each
+//! text        0 │ len │ bytes, or how many texts of the section ago it was: uvarint
+//! all counts uvarint, fixed integers big-endian
+//! ```
+//!
+//! A record is complete in itself: nothing in it is a difference to something outside, so that a record that
+//! is lost to damage makes no later one wrong. A replay worker needs only the sections of its shards.
+
+use model::labels::Labels;
+use model::time::TimestampMs;
+
+use crate::codec::{Cursor, DecodeError, put_prefixed_bytes, put_uvarint, put_varint};
+
+/// What a section holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum SectionKind {
+    /// Label sets of new series.
+    Series = 1,
+    /// Float samples in order of time.
+    Floats = 2,
+    /// Float samples out of order.
+    OutOfOrderFloats = 3,
+    /// Samples before a time have left the head.
+    Truncate = 4,
+}
+
+/// A section of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Section<'a> {
+    pub(crate) kind: SectionKind,
+    pub(crate) shard: usize,
+    pub(crate) body: &'a [u8],
+}
+
+/// Bytes of a section before its body.
+const SECTION_HEADER_BYTES: usize = 6;
+
+/// Appends a section; `body` appends its body.
+pub(crate) fn put_section(
+    out: &mut Vec<u8>,
+    kind: SectionKind,
+    shard: usize,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend([kind as u8, shard as u8, 0, 0, 0, 0]);
+    body(out);
+    let len = (out.len() - start - SECTION_HEADER_BYTES) as u32;
+    out[start + 2..start + SECTION_HEADER_BYTES].copy_from_slice(&len.to_be_bytes());
+}
+
+/// The sections of a record. Those of kinds that this version doesn't know are an error.
+pub(crate) fn sections(record: &[u8]) -> impl Iterator<Item = Result<Section<'_>, DecodeError>> {
+    let mut cursor = Cursor::new(record);
+    std::iter::from_fn(move || (!cursor.is_empty()).then(|| read_section(&mut cursor)))
+        .scan(false, |failed, section| (!std::mem::replace(failed, section.is_err())).then_some(section))
+}
+
+fn read_section<'a>(cursor: &mut Cursor<'a>) -> Result<Section<'a>, DecodeError> {
+    let kind = match cursor.u8()? {
+        1 => SectionKind::Series,
+        2 => SectionKind::Floats,
+        3 => SectionKind::OutOfOrderFloats,
+        4 => SectionKind::Truncate,
+        _ => return Err(cursor.error("unknown kind of section")),
+    };
+    let shard = usize::from(cursor.u8()?);
+    let len = cursor.u32()? as usize;
+    Ok(Section { kind, shard, body: cursor.take(len)? })
+}
+
+// ---------------------------------------------------------------------------------------------- series
+
+/// A series' id, generation and labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeriesRecord {
+    pub(crate) id: u32,
+    pub(crate) generation: u16,
+    pub(crate) labels: Labels,
+}
+
+/// Writes texts, each at full length once.
+#[derive(Debug, Default)]
+pub(crate) struct TextWriter {
+    /// Where a text was written first, counted in texts.
+    seen: hashbrown::HashMap<Box<str>, u64>,
+}
+
+impl TextWriter {
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, text: &str) {
+        let next = self.seen.len() as u64;
+        match self.seen.get(text) {
+            Some(at) => put_uvarint(out, next - at),
+            None => {
+                put_uvarint(out, 0);
+                put_prefixed_bytes(out, text.as_bytes());
+                self.seen.insert(text.into(), next);
+            }
+        }
+    }
+
+    pub(crate) fn put_labels(&mut self, out: &mut Vec<u8>, labels: &Labels) {
+        put_uvarint(out, labels.len() as u64);
+        for (name, value) in labels {
+            self.put(out, name);
+            self.put(out, value);
+        }
+    }
+}
+
+/// Reads what a [`TextWriter`] wrote.
+#[derive(Debug, Default)]
+pub(crate) struct TextReader<'a> {
+    seen: Vec<&'a str>,
+}
+
+impl<'a> TextReader<'a> {
+    pub(crate) fn text(&mut self, cursor: &mut Cursor<'a>) -> Result<&'a str, DecodeError> {
+        let back = cursor.uvarint()?;
+        if back == 0 {
+            let text = cursor.text()?;
+            self.seen.push(text);
+            return Ok(text);
+        }
+        let at = usize::try_from(back).ok().and_then(|back| self.seen.len().checked_sub(back));
+        at.map(|at| self.seen[at]).ok_or_else(|| cursor.error("text that wasn't there before"))
+    }
+
+    pub(crate) fn labels(&mut self, cursor: &mut Cursor<'a>) -> Result<Labels, DecodeError> {
+        let count = cursor.uvarint()?;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for _ in 0..count {
+            let pair = (self.text(cursor)?, self.text(cursor)?);
+            if pair.1.is_empty() || pairs.last().is_some_and(|last| last.0 >= pair.0) {
+                return Err(cursor.error("labels out of order"));
+            }
+            pairs.push(pair);
+        }
+        Ok(Labels::from_sorted_pairs(pairs))
+    }
+}
+
+/// Writes the body of a section of series.
+pub(crate) fn put_series<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    series: impl Iterator<Item = (u32, u16, &'a Labels)>,
+) {
+    put_uvarint(out, count as u64);
+    let mut texts = TextWriter::default();
+    for (id, generation, labels) in series {
+        put_uvarint(out, u64::from(id));
+        put_uvarint(out, u64::from(generation));
+        texts.put_labels(out, labels);
+    }
+}
+
+/// Reads the body of a section of series, one after the other.
+pub(crate) fn read_series(body: &[u8], mut each: impl FnMut(SeriesRecord)) -> Result<(), DecodeError> {
+    let mut cursor = Cursor::new(body);
+    let mut texts = TextReader::default();
+    for _ in 0..cursor.uvarint()? {
+        let id = read_id(&mut cursor)?;
+        let generation = u16::try_from(cursor.uvarint()?).map_err(|_| cursor.error("generation"))?;
+        each(SeriesRecord { id, generation, labels: texts.labels(&mut cursor)? });
+    }
+    Ok(())
+}
+
+/// Ids above this aren't given out: each takes a record of 64 bytes, so these are 16 GiB of them. A larger
+/// one in a file is damage, and doesn't size an allocation.
+pub(crate) const ID_MAX: u32 = (1 << 28) - 1;
+
+/// Reads a series id.
+pub(crate) fn read_id(cursor: &mut Cursor<'_>) -> Result<u32, DecodeError> {
+    let id = cursor.uvarint32()?;
+    if id > ID_MAX { Err(cursor.error("series id")) } else { Ok(id) }
+}
+
+// ---------------------------------------------------------------------------------------------- floats
+
+/// Float samples as columns, ordered by id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FloatColumns {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) timestamps: Vec<TimestampMs>,
+    pub(crate) values: Vec<f64>,
+}
+
+impl FloatColumns {
+    #[inline]
+    pub(crate) fn push(&mut self, id: u32, timestamp: TimestampMs, value: f64) {
+        self.ids.push(id);
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ids.clear();
+        self.timestamps.clear();
+        self.values.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The samples in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, TimestampMs, f64)> + '_ {
+        let times = self.timestamps.iter().zip(&self.values);
+        self.ids.iter().zip(times).map(|(id, (timestamp, value))| (*id, *timestamp, *value))
+    }
+}
+
+/// Writes the body of a section of float samples.
+pub(crate) fn put_floats(out: &mut Vec<u8>, samples: &FloatColumns) {
+    put_uvarint(out, samples.len() as u64);
+    let mut previous = 0;
+    for id in &samples.ids {
+        put_uvarint(out, u64::from(id - previous));
+        previous = *id;
+    }
+    put_timestamps(out, &samples.timestamps);
+    put_values(out, &samples.values);
+}
+
+fn put_timestamps(out: &mut Vec<u8>, timestamps: &[TimestampMs]) {
+    let Some((first, rest)) = timestamps.split_first() else { return };
+    put_varint(out, *first);
+    let equal = rest.iter().all(|timestamp| timestamp == first);
+    out.push(u8::from(equal));
+    if !equal {
+        let mut previous = *first;
+        for timestamp in rest {
+            put_varint(out, timestamp.wrapping_sub(previous));
+            previous = *timestamp;
+        }
+    }
+}
+
+const RUN_LEN_MAX: usize = 64;
+const RUN_LEN_BITS: u32 = 6;
+const RUN_ZEROS: u8 = 0;
+const RUN_INTEGERS: u8 = 1;
+const RUN_BITS: u8 = 2;
+/// Integers of up to 6 varint bytes: larger ones gain little against 8 bytes of bits.
+const INTEGER_MAX: f64 = (1_u64 << 41) as f64;
+
+#[inline]
+fn run_kind(value: f64) -> u8 {
+    if value.to_bits() == 0 {
+        RUN_ZEROS
+    } else if value.abs() < INTEGER_MAX && (value as i64 as f64).to_bits() == value.to_bits() {
+        RUN_INTEGERS
+    } else {
+        RUN_BITS
+    }
+}
+
+fn put_values(out: &mut Vec<u8>, values: &[f64]) {
+    let mut rest = values;
+    while let Some(first) = rest.first() {
+        let kind = run_kind(*first);
+        let len = rest.iter().take(RUN_LEN_MAX).take_while(|value| run_kind(**value) == kind).count();
+        let (run, after) = rest.split_at(len);
+        out.push(kind << RUN_LEN_BITS | (len - 1) as u8);
+        match kind {
+            RUN_ZEROS => {}
+            RUN_INTEGERS => run.iter().for_each(|value| put_varint(out, *value as i64)),
+            _ => run.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_be_bytes())),
+        }
+        rest = after;
+    }
+}
+
+/// Reads the body of a section of float samples, replacing what the columns held.
+pub(crate) fn read_floats(body: &[u8], samples: &mut FloatColumns) -> Result<(), DecodeError> {
+    samples.clear();
+    let mut cursor = Cursor::new(body);
+    let count = cursor.uvarint()?;
+    let mut id = 0_u32;
+    for _ in 0..count {
+        let distance = cursor.uvarint32()?;
+        id = id.checked_add(distance).filter(|id| *id <= ID_MAX).ok_or_else(|| cursor.error("series id"))?;
+        samples.ids.push(id);
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    // From here on the count is that of bytes that were there.
+    read_timestamps(&mut cursor, count as usize, &mut samples.timestamps)?;
+    while samples.values.len() < samples.ids.len() {
+        read_run(&mut cursor, samples.ids.len() - samples.values.len(), &mut samples.values)?;
+    }
+    Ok(())
+}
+
+fn read_timestamps(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    out: &mut Vec<TimestampMs>,
+) -> Result<(), DecodeError> {
+    let mut timestamp = cursor.varint()?;
+    if cursor.u8()? == 1 {
+        out.resize(count, timestamp);
+        return Ok(());
+    }
+    out.push(timestamp);
+    for _ in 1..count {
+        timestamp = timestamp.wrapping_add(cursor.varint()?);
+        out.push(timestamp);
+    }
+    Ok(())
+}
+
+fn read_run(cursor: &mut Cursor<'_>, most: usize, out: &mut Vec<f64>) -> Result<(), DecodeError> {
+    let control = cursor.u8()?;
+    let len = usize::from(control & (RUN_LEN_MAX as u8 - 1)) + 1;
+    if len > most {
+        return Err(cursor.error("more values than samples"));
+    }
+    match control >> RUN_LEN_BITS {
+        RUN_ZEROS => out.resize(out.len() + len, 0.0),
+        RUN_INTEGERS => {
+            for _ in 0..len {
+                out.push(cursor.varint()? as f64);
+            }
+        }
+        RUN_BITS => {
+            for _ in 0..len {
+                out.push(cursor.f64()?);
+            }
+        }
+        _ => return Err(cursor.error("kind of values")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            Just(0.0),
+            Just(-0.0),
+            Just(model::value::STALE_NAN),
+            (-1000i64..1000).prop_map(|i| i as f64),
+            any::<u64>().prop_map(f64::from_bits),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn float_sections_read_back(
+            samples in proptest::collection::vec((0u32..5, prop_oneof![Just(7i64), any::<i64>()], values()), 0..300),
+        ) {
+            let mut columns = FloatColumns::default();
+            let mut id = 0;
+            for (distance, timestamp, value) in samples {
+                id += distance;
+                columns.push(id, timestamp, value);
+            }
+            let mut record = Vec::new();
+            put_section(&mut record, SectionKind::Floats, 3, |out| put_floats(out, &columns));
+            let section = sections(&record).next().unwrap().unwrap();
+            prop_assert_eq!((section.kind, section.shard), (SectionKind::Floats, 3));
+            let mut read = FloatColumns::default();
+            read_floats(section.body, &mut read).unwrap();
+            prop_assert_eq!(&read.ids, &columns.ids);
+            prop_assert_eq!(&read.timestamps, &columns.timestamps);
+            let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&read.values), bits(&columns.values));
+        }
+
+        #[test]
+        fn series_sections_read_back(sets in proptest::collection::vec(
+            proptest::collection::btree_map("[a-d]{1,2}", "[xyz]{1,3}", 0..6), 0..20,
+        )) {
+            let labels: Vec<Labels> = sets.iter().map(Labels::from_pairs).collect();
+            let mut body = Vec::new();
+            let series = labels.iter().enumerate().map(|(i, labels)| (i as u32, 9, labels));
+            put_series(&mut body, labels.len(), series);
+            let mut read = Vec::new();
+            read_series(&body, |series| read.push(series)).unwrap();
+            prop_assert_eq!(read.len(), labels.len());
+            for (i, series) in read.into_iter().enumerate() {
+                let expected = SeriesRecord { id: i as u32, generation: 9, labels: labels[i].clone() };
+                prop_assert_eq!(series, expected);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for section in sections(&bytes).flatten() {
+                let _ = read_floats(section.body, &mut FloatColumns::default());
+            }
+            let _ = read_floats(&bytes, &mut FloatColumns::default());
+            let _ = read_series(&bytes, |_| {});
+        }
+    }
+}
