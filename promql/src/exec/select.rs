@@ -52,7 +52,7 @@ pub(crate) fn wanted<'q>(
     wanted: Wanted,
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
-    let named = is_named(&select.matchers);
+    let named = common_name(&select.matchers).is_some();
     Ok(Box::new(Instant { ctx, set, named, reference: select.reference, steps, wanted }))
 }
 
@@ -71,12 +71,13 @@ pub(crate) fn range<'q>(
     };
     let mint = reference.time(steps.start_ms) - range.range_ms - before + 1;
     let maxt = reference.time(steps.end_ms()) + after;
-    Ok(Box::new(Ranged { ctx, set, named: is_named(&range.select.matchers), mint, maxt }))
+    Ok(Box::new(Ranged { ctx, set, name: common_name(&range.select.matchers), mint, maxt }))
 }
 
-/// Whether all series have the same name.
-fn is_named(matchers: &[Matcher]) -> bool {
-    matchers.iter().any(|matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal)
+/// The name that all series have, if the matchers tell it.
+fn common_name(matchers: &[Matcher]) -> Option<&str> {
+    let names = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
+    matchers.iter().find(names).map(Matcher::value)
 }
 
 /// Whether any series has a type or a unit.
@@ -259,7 +260,8 @@ impl Source for Instant<'_> {
 struct Ranged<'q> {
     ctx: &'q Context<'q>,
     set: Arc<dyn SeriesSet>,
-    named: bool,
+    /// The name that all series have.
+    name: Option<&'q str>,
     mint: i64,
     maxt: i64,
 }
@@ -277,12 +279,16 @@ impl RangeSource for Ranged<'_> {
         self.set.label_column(name)
     }
 
+    fn common_name(&self) -> Option<&str> {
+        self.name
+    }
+
     fn drops_name(&self, _: usize) -> bool {
         false
     }
 
     fn unique_without_metadata(&self) -> bool {
-        self.named && !has_metadata_beside_names(&*self.set)
+        self.name.is_some() && !has_metadata_beside_names(&*self.set)
     }
 
     fn cost(&self) -> usize {
@@ -331,5 +337,5 @@ pub(crate) fn between<'q>(
     let set = ctx.series_set(select.fetch)?;
     let mint = select.reference.time(steps.start_ms) - ctx.lookback_ms + 1;
     let maxt = select.reference.time(steps.end_ms()) + ctx.lookback_ms;
-    Ok(Box::new(Ranged { ctx, set, named: is_named(&select.matchers), mint, maxt }))
+    Ok(Box::new(Ranged { ctx, set, name: common_name(&select.matchers), mint, maxt }))
 }

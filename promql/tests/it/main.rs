@@ -3,4 +3,5 @@
 mod golden;
 mod grammar;
 mod parse;
+mod planned;
 mod print;
