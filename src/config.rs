@@ -21,7 +21,7 @@ use serde_saphyr::Spanned;
 
 pub(crate) use external_labels::Environment;
 pub(crate) use global::Global;
-pub(crate) use storage::StorageConfig;
+pub(crate) use storage::{Retention, StorageConfig};
 pub(crate) use unsupported::Unsupported;
 pub(crate) use yaml::ConfigError;
 
@@ -69,6 +69,15 @@ impl Config {
         let yaml = print::to_yaml(&written, directory, &global, &storage, &jobs[..in_file])
             .map_err(|error| ConfigError::of_file(path, error))?;
         Ok(Config { global, storage, jobs, unsupported, warnings, files, yaml })
+    }
+
+    /// As [`Config::load`], for running: with the program's environment, and refused whole if a part of it can't
+    /// be done yet. The error is a sentence.
+    pub(crate) fn load_to_run(path: &Path) -> Result<Config, String> {
+        let config =
+            Config::load(path, &|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+        let unsupported: Vec<String> = config.unsupported.iter().map(ToString::to_string).collect();
+        if unsupported.is_empty() { Ok(config) } else { Err(unsupported.join("; ")) }
     }
 }
 

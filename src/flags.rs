@@ -17,9 +17,16 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
+use remote::write::Version;
 
 use crate::version;
 use table::{FEATURES, FLAGS, Flag, Kind, State};
+
+/// How long samples are kept if no flag says how long or how many.
+const DEFAULT_RETENTION: &str = "15d";
+
+/// The flag that says which messages of remote write are accepted.
+const REMOTE_WRITE_MESSAGES: &str = "web.remote-write-receiver.accepted-protobuf-messages";
 
 /// How a parse ended that gives no flags.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +46,7 @@ pub(crate) struct Flags {
     pub(crate) web: WebFlags,
     pub(crate) storage: StorageFlags,
     pub(crate) query: QueryFlags,
+    #[allow(dead_code, reason = "for the scrape manager")]
     pub(crate) scrape: ScrapeFlags,
     pub(crate) features: Features,
     pub(crate) log_level: tracing::Level,
@@ -57,6 +65,10 @@ pub(crate) struct WebFlags {
     pub(crate) route_prefix: String,
     pub(crate) enable_lifecycle: bool,
     pub(crate) cors_origin: String,
+    /// `None` if remote write isn't accepted.
+    pub(crate) remote_write_versions: Option<Vec<Version>>,
+    pub(crate) max_notification_subscribers: usize,
+    pub(crate) page_title: String,
 }
 
 /// `--storage.tsdb.*`.
@@ -68,6 +80,12 @@ pub(crate) struct StorageFlags {
     pub(crate) no_lockfile: bool,
     pub(crate) min_block_duration: PromDuration,
     pub(crate) max_block_duration: Option<PromDuration>,
+    pub(crate) chunk_segment_size: ByteSize,
+    pub(crate) wal_segment_size: ByteSize,
+    pub(crate) wal_sync_interval: Duration,
+    pub(crate) overlapping_compaction: bool,
+    pub(crate) samples_per_chunk: u32,
+    pub(crate) block_reload_interval: PromDuration,
 }
 
 /// `--query.*`.
@@ -81,6 +99,7 @@ pub(crate) struct QueryFlags {
 
 /// `--scrape.*`.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the scrape manager")]
 pub(crate) struct ScrapeFlags {
     pub(crate) adjust_timestamps: bool,
     pub(crate) timestamp_tolerance: Duration,
@@ -129,10 +148,49 @@ impl Values {
             values.insert(flag.name, given);
         }
         let values = Values(values);
-        if values.duration("config.auto-reload-interval") < Duration::from_secs(1) {
-            return Err(usage("minimum value of --config.auto-reload-interval is 1s"));
-        }
+        values.check_ranges()?;
         Ok(values)
+    }
+
+    /// Values that are of the right kind but can't be used.
+    fn check_ranges(&self) -> Result<(), Stop> {
+        let second = Duration::from_secs(1);
+        let mib = |count: u64| ByteSize(count << 20);
+        let wal_segment = self.bytes("storage.tsdb.wal-segment-size");
+        let conditions = [
+            (
+                self.duration("config.auto-reload-interval") < second,
+                "minimum value of --config.auto-reload-interval is 1s",
+            ),
+            (
+                self.duration("storage.tsdb.block-reload-interval") < second,
+                "minimum value of --storage.tsdb.block-reload-interval is 1s",
+            ),
+            (
+                wal_segment < mib(10) || wal_segment > mib(256),
+                "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB",
+            ),
+            (
+                self.bytes("storage.tsdb.max-block-chunk-segment-size") < mib(1),
+                "flag 'storage.tsdb.max-block-chunk-segment-size' must be set over 1MB",
+            ),
+            (
+                self.duration("storage.tsdb.wal-sync-interval") > second,
+                "maximum value of --storage.tsdb.wal-sync-interval is 1s",
+            ),
+        ];
+        let messages = &self.0[REMOTE_WRITE_MESSAGES].texts;
+        if let Some(unknown) = messages
+            .iter()
+            .flat_map(|list| list.split(','))
+            .find(|name| [Version::V1, Version::V2].iter().all(|version| version.message() != *name))
+        {
+            return Err(usage(&format!("unknown remote write protobuf message {unknown}")));
+        }
+        match conditions.iter().find(|(wrong, _)| *wrong) {
+            Some((_, message)) => Err(usage(message)),
+            None => Ok(()),
+        }
     }
 
     fn refuse_missing(&self) -> Result<(), Stop> {
@@ -176,6 +234,11 @@ impl Values {
                 route_prefix: self.text("web.route-prefix").to_owned(),
                 enable_lifecycle: self.switch("web.enable-lifecycle"),
                 cors_origin: self.text("web.cors.origin").to_owned(),
+                remote_write_versions: self
+                    .switch("web.enable-remote-write-receiver")
+                    .then(|| self.remote_write_versions()),
+                max_notification_subscribers: self.integer("web.max-notifications-subscribers"),
+                page_title: self.text("web.page-title").to_owned(),
             },
             storage: StorageFlags {
                 path: self.text("storage.tsdb.path").into(),
@@ -184,6 +247,13 @@ impl Values {
                 no_lockfile: self.switch("storage.tsdb.no-lockfile"),
                 min_block_duration: PromDuration(self.duration("storage.tsdb.min-block-duration")),
                 max_block_duration: self.optional_duration("storage.tsdb.max-block-duration"),
+                chunk_segment_size: self.bytes("storage.tsdb.max-block-chunk-segment-size"),
+                wal_segment_size: self.bytes("storage.tsdb.wal-segment-size"),
+                wal_sync_interval: self.duration("storage.tsdb.wal-sync-interval"),
+                overlapping_compaction: self.switch("storage.tsdb.allow-overlapping-compaction"),
+                samples_per_chunk: u32::try_from(self.integer("storage.tsdb.samples-per-chunk"))
+                    .unwrap_or(u32::MAX),
+                block_reload_interval: PromDuration(self.duration("storage.tsdb.block-reload-interval")),
             },
             query: QueryFlags {
                 lookback_delta: self.duration("query.lookback-delta"),
@@ -199,8 +269,31 @@ impl Values {
             features,
             log_level: self.text("log.level").parse().expect("a checked choice"),
             log_json: self.text("log.format") == "json",
-            all: FLAGS.iter().map(|flag| (flag.name.to_owned(), self.shown(flag))).collect(),
+            all: self.all(),
         }
+    }
+
+    /// All flags as they are in force. Those whose default depends on others show what it comes to, as in the
+    /// reference.
+    fn all(&self) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> =
+            FLAGS.iter().map(|flag| (flag.name.to_owned(), self.shown(flag))).collect();
+        let size = all.get_mut("storage.tsdb.retention.size").expect("a flag of the table");
+        let has_size = !size.is_empty();
+        if !has_size {
+            "0B".clone_into(size);
+        }
+        let time = all.get_mut("storage.tsdb.retention.time").expect("a flag of the table");
+        if time.is_empty() {
+            (if has_size { "0s" } else { DEFAULT_RETENTION }).clone_into(time);
+        }
+        all
+    }
+
+    fn remote_write_versions(&self) -> Vec<Version> {
+        let all = [Version::V1, Version::V2];
+        let names = self.0[REMOTE_WRITE_MESSAGES].texts.iter().flat_map(|list| list.split(','));
+        names.filter_map(|name| all.into_iter().find(|version| version.message() == name)).collect()
     }
 
     fn shown(&self, flag: &Flag) -> String {
@@ -221,6 +314,10 @@ impl Values {
 
     fn duration(&self, name: &str) -> Duration {
         self.optional_duration(name).unwrap_or_default().0
+    }
+
+    fn bytes(&self, name: &str) -> ByteSize {
+        self.text(name).parse().unwrap_or_default()
     }
 
     fn integer(&self, name: &str) -> usize {
@@ -424,6 +521,10 @@ mod tests {
             (&["--log.level=loud"], "unrecognized log level loud"),
             (&["--log.level=info", "--log.level=info"], "flag '--log.level' cannot be repeated"),
             (&["--storage.tsdb.retention.size=5"], "units: missing unit in 5"),
+            (
+                &["--storage.tsdb.wal-segment-size=1MB"],
+                "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB",
+            ),
             (&["@/no/such/file"], "open /no/such/file: No such file or directory (os error 2)"),
         ] {
             assert_eq!(refused(args), message, "{args:?}");

@@ -2,12 +2,13 @@
 //!
 //! With flags alone it is the server, as Prometheus is; with a command (`ferula check config …`), or started
 //! under the name `promtool`, it is promtool. Only this crate knows all the others, and only it reads flags.
-#![allow(dead_code, reason = "the server is wired next")]
 
 mod cli;
 mod config;
 mod flags;
 mod logging;
+mod reload;
+mod shutdown;
 mod telemetry;
 
 mod version;

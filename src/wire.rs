@@ -1,22 +1,236 @@
-//! Builds the parts and joins them.
+//! Builds the parts, joins them, runs them, and takes them apart again.
+//!
+//! Nothing is started before the configuration is known to be right. The HTTP server comes first, so that it can
+//! say "not ready" while the storage replays its log; then the storage, then whatever writes to it. They end in
+//! the opposite order, and the HTTP server last, so that nothing is asked for that nobody can answer.
 
-use anyhow::bail;
+mod features;
+mod options;
+mod status;
+mod storage;
+mod targets;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Error};
+use api::notifications::{Notifications, SHUTTING_DOWN, STARTING_UP};
+use api::readiness::{Phase, Readiness};
+use api::{Parts, Server};
+use model::names::ValidationScheme;
+use model::time::{Clock, SystemClock};
+use prometheus::Registry;
+use promql::engine::Engine;
+use remote::write::{Receiver, ReceiverOptions};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tsdb::Db;
+use tsdb::fs::RealFs;
 
 use crate::config::Config;
 use crate::flags::Flags;
+use crate::reload::{Part, Reloader};
+use crate::shutdown::{Quit, Signals, Told};
+use crate::telemetry;
+use storage::Storage;
+
+/// Threads that may block, which answer requests: more than the queries that run at a time by default, so that
+/// requests which aren't queries find one. Each costs memory only while it is used.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// How long a thread that may block waits for more to do before it ends.
+const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to end.
 pub(crate) fn run(flags: Flags) -> anyhow::Result<()> {
-    let config = Config::load(&flags.config_file, &|name| std::env::var(name).ok())?;
-    refuse_unsupported(&config)?;
-    Ok(())
+    let config = Config::load_to_run(&flags.config_file)
+        .map_err(Error::msg)
+        .with_context(|| format!("loading config (--config.file={})", flags.config_file.display()))?;
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .thread_name("ferula")
+        .enable_all()
+        .build()
+        .context("starting threads")?;
+    runtime.block_on(async {
+        let program = Program::start(flags, config, threads).await?;
+        program.serve().await
+    })
 }
 
-/// A configuration isn't run in part.
-fn refuse_unsupported(config: &Config) -> anyhow::Result<()> {
-    let all: Vec<String> = config.unsupported.iter().map(ToString::to_string).collect();
-    if !all.is_empty() {
-        bail!("{}", all.join("; "));
+/// Everything that runs.
+struct Program {
+    flags: Arc<Flags>,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    storage: Storage,
+    reloader: Arc<Reloader>,
+    readiness: Readiness,
+    notifications: Notifications,
+    signals: Signals,
+    stop_http: oneshot::Sender<()>,
+    http: tokio::task::JoinHandle<()>,
+}
+
+impl Program {
+    /// Builds the parts and opens the listeners.
+    async fn start(flags: Flags, config: Config, threads: usize) -> anyhow::Result<Program> {
+        tracing::info!(version = crate::version::shown(), mode = "server", "Starting Ferula");
+        let (flags, clock): (_, Arc<dyn Clock>) = (Arc::new(flags), Arc::new(SystemClock));
+        let registry = Registry::new();
+        telemetry::register(&registry)?;
+        let options = options::api(&flags)?;
+        let readiness = Readiness::new();
+        let notifications =
+            Notifications::new(Arc::clone(&clock), options.max_notification_subscribers, &registry)?;
+        notifications.add(STARTING_UP);
+        let reloader = Arc::new(Reloader::new(
+            flags.config_file.clone(),
+            config,
+            Arc::clone(&clock),
+            notifications.clone(),
+            &registry,
+        )?);
+        let quit = Quit::default();
+        let signals = Signals::new(quit.clone()).context("listening to signals")?;
+        let storage = Storage::default();
+        let write_receiver = match &flags.web.remote_write_versions {
+            Some(accepted) => {
+                let options = ReceiverOptions { accepted: accepted.clone(), names: ValidationScheme::Utf8 };
+                let appender = Arc::new(storage.clone());
+                Some(Arc::new(Receiver::new(options, appender, Arc::clone(&clock), &registry)?))
+            }
+            None => None,
+        };
+        let parts = Parts {
+            write_receiver,
+            storage: Arc::new(storage.clone()),
+            local_storage: Arc::new(storage.clone()),
+            exemplars: Arc::new(storage.clone()),
+            engine: Arc::new(Engine::new(options::engine(&flags, &reloader))),
+            targets: Arc::new(targets::Targets),
+            alerts: Arc::new(status::NoAlerts),
+            storage_status: Arc::new(storage.clone()),
+            storage_admin: Arc::new(storage.clone()),
+            config: Arc::new(status::Configuration {
+                reloader: Arc::clone(&reloader),
+                flags: flags.all.clone(),
+            }),
+            runtime: Arc::new(status::Runtime {
+                reloader: Arc::clone(&reloader),
+                flags: Arc::clone(&flags),
+                started_at_ms: clock.now_ms(),
+                threads,
+                tokio: Handle::current(),
+            }),
+            build: status::build_info(),
+            lifecycle: Arc::new(status::Life { reloader: Arc::clone(&reloader), quit }),
+            readiness: readiness.clone(),
+            notifications: notifications.clone(),
+            registry: registry.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let server = Server::bind(options, parts).await?;
+        let (stop_http, stopped) = oneshot::channel();
+        // The sender is dropped only where it is used: an error means the same as the message.
+        let http = tokio::spawn(server.run(async { drop(stopped.await) }));
+        Ok(Program {
+            flags,
+            clock,
+            registry,
+            storage,
+            reloader,
+            readiness,
+            notifications,
+            signals,
+            stop_http,
+            http,
+        })
     }
-    Ok(())
+
+    /// Opens the storage, scrapes and answers until told to end, and ends.
+    async fn serve(mut self) -> anyhow::Result<()> {
+        let opened = self.open_storage().await;
+        if let Ok(()) = &opened {
+            self.run().await;
+        }
+        self.readiness.set(Phase::Stopping);
+        self.notifications.add(SHUTTING_DOWN);
+        if let Some(db) = self.storage.take() {
+            tracing::info!("Closing storage...");
+            // What a checkpoint couldn't hold is in the log: the next start replays it.
+            if let Err(error) = spawn_blocking(move || db.close()).await.context("closing storage")? {
+                tracing::error!(%error, "Closing storage failed; its log will be replayed");
+            }
+        }
+        // The server may have ended by itself; then nobody listens.
+        let _ = self.stop_http.send(());
+        self.http.await.context("serving HTTP")?;
+        opened
+    }
+
+    async fn open_storage(&self) -> anyhow::Result<()> {
+        let (path, clock, registry) =
+            (self.flags.storage.path.clone(), Arc::clone(&self.clock), self.registry.clone());
+        let options = options::storage(&self.flags, &self.reloader.current());
+        tracing::info!(path = %path.display(), "Opening storage...");
+        let open = spawn_blocking(move || Db::open(&path, options, Arc::new(RealFs), clock, &registry));
+        let db = open.await.context("opening storage")?.context("opening storage")?;
+        self.storage.opened(db);
+        tracing::info!("Storage is open");
+        Ok(())
+    }
+
+    /// Hands the configuration to the parts and does what it is told until it is told to end.
+    async fn run(&mut self) {
+        let parts: Vec<Box<dyn Part>> = Vec::new();
+        // An error is in the log and in the metrics; what could be applied is.
+        let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
+        self.notifications.remove(STARTING_UP);
+        self.readiness.set(Phase::Ready);
+        tracing::info!("Server is ready to receive web requests.");
+        let mut checksum = self.checksum().await;
+        loop {
+            let changed = tokio::select! {
+                told = self.signals.next() => match told {
+                    Told::End => return,
+                    Told::Reload => true,
+                },
+                () = auto_reload_pause(&self.flags) => self.checksum().await != checksum,
+            };
+            if changed {
+                let _ = self.on_reloader(Reloader::reload).await;
+                checksum = self.checksum().await;
+            }
+        }
+    }
+
+    async fn checksum(&self) -> Option<u64> {
+        match self.flags.auto_reload_interval {
+            Some(_) => self.on_reloader(Reloader::checksum).await,
+            None => None,
+        }
+    }
+
+    /// Runs what may block on a thread where that is allowed.
+    async fn on_reloader<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reloader) -> T + Send + 'static,
+    ) -> Option<T> {
+        let reloader = Arc::clone(&self.reloader);
+        spawn_blocking(move || work(&reloader)).await.ok()
+    }
+}
+
+/// Waits until it is time to look for changed files; for ever if nobody wants that.
+async fn auto_reload_pause(flags: &Flags) {
+    match flags.auto_reload_interval {
+        Some(interval) => tokio::time::sleep(interval).await,
+        None => std::future::pending().await,
+    }
 }

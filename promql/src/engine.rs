@@ -1,16 +1,31 @@
 //! The engine: takes a query, answers it from a storage, and keeps it within its limits.
 
+mod evaluate;
+mod gate;
+mod metrics;
+mod stack;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::cancel::Cancel;
 use model::storage::{Queryable, StorageError};
-use model::time::TimestampMs;
+use model::time::{Clock, TimestampMs};
 
 use crate::annotations::Annotations;
+use crate::ast::ValueType;
 use crate::features::Features;
+use crate::memory::Ledger;
+use crate::parse::parse;
+use crate::plan::build::{Target, build};
+use crate::plan::explain::{PlanNode, explain};
+use crate::plan::{Plan, rewrite};
 use crate::value::Value;
+use evaluate::Planned;
+use gate::Gate;
+use metrics::EngineMetrics;
+use stack::{TALL_STACK_BYTES, with_room_for};
 
 /// How old an instant selector's sample may be, unless a flag or a query says otherwise.
 pub const LOOKBACK_DELTA_DEFAULT_MS: i64 = 5 * 60 * 1000;
@@ -181,6 +196,8 @@ pub struct QueryStats {
     pub samples_peak: u64,
     /// The most bytes that were held at one time.
     pub memory_bytes_peak: u64,
+    /// The plan with what each operator did; only with [`StatsLevel::Analyse`].
+    pub plan: Option<PlanNode>,
 }
 
 /// The answer to a query.
@@ -248,12 +265,39 @@ pub enum QueryError {
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
+    gate: Gate,
+    ledger: Arc<Ledger>,
+    /// `None` if queries stay on the thread that they were asked on.
+    pool: Option<Arc<rayon::ThreadPool>>,
+    metrics: Option<EngineMetrics>,
 }
 
 impl Engine {
-    /// An engine without a query.
+    /// An engine without a query, and without metrics.
     pub fn new(options: EngineOptions) -> Self {
-        Engine { options }
+        Engine {
+            gate: Gate::new(options.max_concurrency),
+            ledger: Arc::new(Ledger::new(options.memory_bytes_total_max)),
+            pool: pool(options.threads),
+            metrics: None,
+            options,
+        }
+    }
+
+    /// An engine that counts what it does.
+    ///
+    /// # Errors
+    ///
+    /// If the registry has metrics of these names already.
+    pub fn with_metrics(
+        options: EngineOptions,
+        registry: &prometheus::Registry,
+        clock: Arc<dyn Clock>,
+    ) -> prometheus::Result<Self> {
+        let metrics = EngineMetrics::new(clock)?;
+        metrics.register(registry)?;
+        metrics.set_running_max(options.max_concurrency);
+        Ok(Engine { metrics: Some(metrics), ..Engine::new(options) })
     }
 
     /// Its limits and features.
@@ -261,16 +305,151 @@ impl Engine {
         &self.options
     }
 
+    /// Tells the metrics whether queries are logged.
+    pub fn set_query_log_enabled(&self, enabled: bool) {
+        self.metrics.iter().for_each(|metrics| metrics.set_query_log_enabled(enabled));
+    }
+
+    /// Tells the metrics that a query couldn't be logged.
+    pub fn count_query_log_failure(&self) {
+        self.metrics.iter().for_each(EngineMetrics::count_query_log_failure);
+    }
+
     /// Answers a query. Blocks until there is an answer: call it where that is allowed.
     ///
     /// # Errors
     ///
     /// See [`QueryError`].
-    pub fn query(
-        &self,
-        _storage: &dyn Queryable,
-        _request: &QueryRequest,
-    ) -> Result<QueryResult, QueryError> {
-        Err(QueryError::Execution("expression kind not supported".to_owned()))
+    pub fn query(&self, storage: &dyn Queryable, request: &QueryRequest) -> Result<QueryResult, QueryError> {
+        with_room_for(&request.query, || {
+            let plan_started = Instant::now();
+            let (target, plan) = self.plan(request, true)?;
+            let planning = plan_started.elapsed();
+            self.run(storage, request, &plan, target, planning)
+        })
     }
+
+    /// Answers a query by the plan as it was written, without rewrites: what tests compare with.
+    #[doc(hidden)]
+    pub fn query_as_written(
+        &self,
+        storage: &dyn Queryable,
+        request: &QueryRequest,
+    ) -> Result<QueryResult, QueryError> {
+        let (target, plan) = self.plan(request, false)?;
+        self.run(storage, request, &plan, target, Duration::ZERO)
+    }
+
+    /// The plan of a query, which isn't run. With [`StatsLevel::Analyse`], [`Engine::query`] gives the plan
+    /// and what each of its operators did.
+    ///
+    /// # Errors
+    ///
+    /// If the query can't be planned.
+    pub fn explain(&self, request: &QueryRequest) -> Result<PlanNode, QueryError> {
+        with_room_for(&request.query, || {
+            let (_, plan) = self.plan(request, true)?;
+            Ok(explain(&plan, None))
+        })
+    }
+
+    fn plan(&self, request: &QueryRequest, optimise: bool) -> Result<(Target, Plan), QueryError> {
+        let expr = parse(&request.query, &self.options.features)
+            .map_err(|error| QueryError::Parse(error.to_string()))?;
+        let lookback_ms = request.lookback_delta_ms.filter(|delta_ms| *delta_ms > 0);
+        let (start_ms, end_ms, step_ms) = match request.time {
+            QueryTime::Instant { at_ms } => (at_ms, at_ms, 0),
+            QueryTime::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
+        };
+        let target = Target {
+            start_ms,
+            end_ms,
+            step_ms,
+            lookback_ms: lookback_ms.unwrap_or(self.options.lookback_delta_ms),
+            default_subquery_step_ms: (self.options.default_subquery_step.0)(),
+        };
+        if let QueryTime::Range { .. } = request.time {
+            check_range(&target)?;
+        }
+        let mut plan = build(&expr, &target)?;
+        let value_type = plan.root.value_type();
+        let is_range = matches!(request.time, QueryTime::Range { .. });
+        if is_range && !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            return Err(QueryError::InvalidParameter(format!(
+                "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+                value_type.documented()
+            )));
+        }
+        if optimise {
+            rewrite::optimise(&mut plan);
+        }
+        Ok((target, plan))
+    }
+
+    fn run(
+        &self,
+        storage: &dyn Queryable,
+        request: &QueryRequest,
+        plan: &Plan,
+        target: Target,
+        planning: Duration,
+    ) -> Result<QueryResult, QueryError> {
+        let started = Instant::now();
+        let timeout =
+            request.timeout.map_or(self.options.timeout, |timeout| timeout.min(self.options.timeout));
+        let deadline = started + timeout;
+        let _running = Running::of(self.metrics.as_ref());
+        let _turn = self.gate.enter(&request.cancel, deadline)?;
+        let queued = started.elapsed();
+        let planned = Planned { engine: self, request, plan, target, deadline, spent: (queued, planning) };
+        let result = planned.run(storage)?;
+        self.metrics.iter().for_each(|metrics| metrics.observe(&result.stats));
+        Ok(result)
+    }
+}
+
+/// Counts a query among those that run or wait, as long as it does.
+struct Running<'a>(Option<&'a EngineMetrics>);
+
+impl<'a> Running<'a> {
+    fn of(metrics: Option<&'a EngineMetrics>) -> Self {
+        metrics.iter().for_each(|metrics| metrics.running.inc());
+        Running(metrics)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|metrics| metrics.running.dec());
+    }
+}
+
+fn check_range(target: &Target) -> Result<(), QueryError> {
+    let wrong = |text: &str| Err(QueryError::InvalidParameter(text.to_owned()));
+    if target.step_ms <= 0 {
+        return wrong(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        );
+    }
+    if target.end_ms < target.start_ms {
+        return wrong("end timestamp must not be before start time");
+    }
+    Ok(())
+}
+
+/// Threads for all queries; none for one, which the caller's own is.
+fn pool(threads: usize) -> Option<Arc<rayon::ThreadPool>> {
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    if threads == 1 {
+        return None;
+    }
+    let builder = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .stack_size(TALL_STACK_BYTES)
+        .thread_name(|index| format!("query-{index}"));
+    // Without threads of their own queries are slower, and as good.
+    builder.build().ok().map(Arc::new)
 }

@@ -42,7 +42,7 @@ fn an_error_names_file_line_column_and_field() {
         ),
         (
             "scrape_configs:\n- job_name: a\n  scrape_interval: 15 s\n",
-            "3:20: scrape_configs[0].scrape_interval: not a valid duration string: \"15 s\"",
+            "3:20: scrape_configs[0].scrape_interval: unknown unit \" s\" in duration \"15 s\"",
         ),
         ("global:\n  sample_limit: many\n", "2:17: global.sample_limit: "),
         ("global: [1]\n", "1:9: global: "),

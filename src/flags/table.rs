@@ -107,7 +107,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "web.max-notifications-subscribers",
         Integer,
         "16",
-        Missing("there are no live notifications"),
+        Works,
         "Clients that live notifications are sent to",
     ),
     flag(
@@ -133,18 +133,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         Missing("there is no admin API"),
         "Allow to delete series and to make snapshots over HTTP",
     ),
-    flag(
-        "web.enable-remote-write-receiver",
-        Switch,
-        "false",
-        NO_REMOTE_WRITE,
-        "Accept remote write at /api/v1/write",
-    ),
+    flag("web.enable-remote-write-receiver", Switch, "false", Works, "Accept remote write at /api/v1/write"),
     flag(
         "web.remote-write-receiver.accepted-protobuf-messages",
         Many,
         "prometheus.WriteRequest,io.prometheus.write.v2.Request",
-        NO_REMOTE_WRITE,
+        Works,
         "Messages that the remote-write receiver accepts",
     ),
     flag(
@@ -166,7 +160,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "web.page-title",
         Text,
         "Prometheus Time Series Collection and Processing Server",
-        Missing("there is no web page"),
+        Works,
         "Title of the web pages",
     ),
     flag(
@@ -319,21 +313,9 @@ pub(crate) const FLAGS: &[Flag] = &[
     ),
     flag("storage.tsdb.min-block-duration", Duration, "2h", Works, ""),
     flag("storage.tsdb.max-block-duration", Duration, "", Works, ""),
-    flag(
-        "storage.tsdb.max-block-chunk-segment-size",
-        Bytes,
-        "512MB",
-        Missing("chunk files of blocks are 512 MB long"),
-        "",
-    ),
-    flag("storage.tsdb.wal-segment-size", Bytes, "128MB", OWN_WAL, ""),
-    flag(
-        "storage.tsdb.allow-overlapping-compaction",
-        Switch,
-        "true",
-        Missing("blocks that overlap are always compacted"),
-        "",
-    ),
+    flag("storage.tsdb.max-block-chunk-segment-size", Bytes, "512MB", Works, ""),
+    flag("storage.tsdb.wal-segment-size", Bytes, "128MB", Works, ""),
+    flag("storage.tsdb.allow-overlapping-compaction", Switch, "true", Works, ""),
     flag("storage.tsdb.wal-compression", Switch, "true", OWN_WAL, ""),
     flag(
         "storage.tsdb.wal-compression-type",
@@ -342,7 +324,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         OWN_WAL,
         "",
     ),
-    flag("storage.tsdb.samples-per-chunk", Integer, "120", Missing("chunks hold 120 samples"), ""),
+    flag("storage.tsdb.samples-per-chunk", Integer, "120", Works, ""),
     flag(
         "storage.tsdb.delayed-compaction.max-percent",
         Integer,
@@ -350,13 +332,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         Missing("compaction isn't delayed"),
         "",
     ),
-    flag(
-        "storage.tsdb.block-reload-interval",
-        Duration,
-        "1m",
-        Missing("blocks are looked after every minute"),
-        "",
-    ),
+    flag("storage.tsdb.block-reload-interval", Duration, "1m", Works, ""),
     flag("storage.agent.wal-segment-size", Bytes, "128MB", NO_AGENT, ""),
     flag(
         "storage.agent.wal-compression-type",
@@ -366,6 +342,14 @@ pub(crate) const FLAGS: &[Flag] = &[
         "",
     ),
     flag("storage.agent.wal-truncate-frequency", Duration, "2h", NO_AGENT, ""),
+    flag(
+        "storage.tsdb.wal-sync-interval",
+        Duration,
+        "1s",
+        Works,
+        "Ferula's own: how long a power loss may be after samples were accepted and still lose them; 0s makes \
+         acceptance wait for the disk",
+    ),
     flag("scrape.adjust-timestamps", Switch, "true", Works, ""),
     flag("scrape.timestamp-tolerance", Duration, "2ms", Works, ""),
     flag("scrape.discovery-reload-interval", Duration, "5s", Works, ""),

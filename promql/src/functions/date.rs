@@ -1,0 +1,65 @@
+//! Parts of dates, in UTC.
+
+use crate::annotations::civil_from_days;
+use crate::plan::function::DatePart;
+
+const DAY_SECONDS: i64 = 86_400;
+/// 1970-01-01 was a Thursday, the fourth day of a week that begins on Sunday.
+const EPOCH_WEEKDAY: i64 = 4;
+
+/// The part of the date at so many seconds after the epoch, fractions cut off.
+pub(crate) fn part(part: DatePart, seconds: f64) -> f64 {
+    let seconds = to_i64(seconds);
+    let (days, in_day) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
+    let (year, month, day) = civil_from_days(days);
+    match part {
+        DatePart::DaysInMonth => f64::from(days_in_month(year, month)),
+        DatePart::DayOfMonth => f64::from(day),
+        DatePart::DayOfWeek => (days + EPOCH_WEEKDAY).rem_euclid(7) as f64,
+        DatePart::DayOfYear => f64::from((1..month).map(|m| days_in_month(year, m)).sum::<u32>() + day),
+        DatePart::Hour => (in_day / 3600) as f64,
+        DatePart::Minute => (in_day / 60 % 60) as f64,
+        DatePart::Month => f64::from(month),
+        DatePart::Year => year as f64,
+    }
+}
+
+/// As amd64 converts: what doesn't fit, NaN among it, is the least integer.
+fn to_i64(value: f64) -> i64 {
+    let fits = value >= i64::MIN as f64 && value < i64::MAX as f64;
+    if fits { value as i64 } else { i64::MIN }
+}
+
+fn days_in_month(year: i64, month: u32) -> u32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_taken_apart() {
+        // 2024-02-29 23:59:30 UTC, a Thursday.
+        let seconds = 1_709_251_170.9;
+        for (wanted, expected) in [
+            (DatePart::DaysInMonth, 29.0),
+            (DatePart::DayOfMonth, 29.0),
+            (DatePart::DayOfWeek, 4.0),
+            (DatePart::DayOfYear, 60.0),
+            (DatePart::Hour, 23.0),
+            (DatePart::Minute, 59.0),
+            (DatePart::Month, 2.0),
+            (DatePart::Year, 2024.0),
+        ] {
+            assert_eq!(part(wanted, seconds), expected, "{wanted:?}");
+        }
+        assert_eq!(part(DatePart::Year, -1.0), 1969.0);
+        assert_eq!(part(DatePart::DayOfWeek, -86_400.0), 3.0);
+    }
+}

@@ -1,0 +1,13 @@
+//! What functions compute, apart from where their input comes from.
+
+pub(crate) mod bucket;
+pub(crate) mod date;
+pub(crate) mod extended;
+pub(crate) mod extrapolate;
+pub(crate) mod float_window;
+pub(crate) mod histogram_window;
+pub(crate) mod map;
+pub(crate) mod mixed_window;
+pub(crate) mod quantile;
+pub(crate) mod regression;
+pub(crate) mod start;

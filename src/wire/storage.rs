@@ -1,0 +1,113 @@
+//! The storage as others see it, from before it is open until after it is closed.
+//!
+//! Replaying the log takes time, and the API answers meanwhile; so the parts are given this, which says
+//! "not ready" until the database is there.
+
+use std::sync::Arc;
+
+use api::state::{
+    Cardinality, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageStatus, WalReplay,
+};
+use arc_swap::ArcSwapOption;
+use model::matcher::Matcher;
+use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
+use model::time::TimestampMs;
+use tsdb::Db;
+
+/// See the module; clones share the database.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Storage(Arc<ArcSwapOption<Db>>);
+
+impl Storage {
+    /// The database is there.
+    pub(crate) fn opened(&self, db: Arc<Db>) {
+        self.0.store(Some(db));
+    }
+
+    /// The database goes. It is closed when the last query that uses it ends.
+    pub(crate) fn take(&self) -> Option<Arc<Db>> {
+        self.0.swap(None)
+    }
+
+    fn db(&self) -> Result<Arc<Db>, StorageError> {
+        self.0.load_full().ok_or(StorageError::NotReady)
+    }
+}
+
+impl Appender for Storage {
+    fn commit(&self, batch: &Batch) -> Result<Committed, StorageError> {
+        self.db()?.commit(batch)
+    }
+}
+
+impl Queryable for Storage {
+    fn querier(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<Box<dyn Querier>, StorageError> {
+        self.db()?.querier(mint, maxt)
+    }
+}
+
+impl StorageStatus for Storage {
+    fn head_stats(&self) -> Result<HeadStats, StorageError> {
+        let stats = self.db()?.head_stats(0);
+        Ok(HeadStats {
+            num_series: stats.cardinality.series as u64,
+            num_label_pairs: stats.cardinality.label_pairs as u64,
+            chunk_count: stats.chunks as u64,
+            min_time_ms: stats.min_time_ms,
+            max_time_ms: stats.max_time_ms,
+        })
+    }
+
+    fn cardinality(&self, limit: usize) -> Result<Cardinality, StorageError> {
+        let cardinality = self.db()?.head_stats(limit).cardinality;
+        Ok(Cardinality {
+            series_by_metric_name: cardinality.series_by_metric_name,
+            values_by_label_name: cardinality.values_by_label_name,
+            bytes_by_label_name: cardinality.bytes_by_label_name,
+            series_by_label_pair: cardinality.series_by_label_pair,
+        })
+    }
+
+    fn blocks(&self) -> Result<Vec<serde_json::Value>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn wal_replay(&self) -> WalReplay {
+        WalReplay::default()
+    }
+}
+
+impl StorageAdmin for Storage {
+    fn delete_series(
+        &self,
+        _mint: TimestampMs,
+        _maxt: TimestampMs,
+        _matchers: &[Matcher],
+    ) -> Result<(), StorageError> {
+        Err(not_yet())
+    }
+
+    fn clean_tombstones(&self) -> Result<(), StorageError> {
+        Err(not_yet())
+    }
+
+    fn snapshot(&self, _name: &str, _skip_head: bool) -> Result<(), StorageError> {
+        Err(not_yet())
+    }
+}
+
+/// Only `--web.enable-admin-api` leads here, and that flag is refused.
+fn not_yet() -> StorageError {
+    StorageError::Limit("the storage can't be changed over HTTP yet".to_owned())
+}
+
+impl ExemplarSource for Storage {
+    fn exemplars(
+        &self,
+        _mint: TimestampMs,
+        _maxt: TimestampMs,
+        _selectors: &[Vec<Matcher>],
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        Ok(Vec::new())
+    }
+}
