@@ -61,7 +61,8 @@ impl Db {
         let range_ms = self.options.min_block_duration_ms;
         let late = self.head.seal_late();
         let chunks = || late.values().flatten();
-        let (Some(min), Some(max)) = (chunks().map(|c| c.min_t).min(), chunks().map(|c| c.max_t).max()) else {
+        let (Some(min), Some(max)) = (chunks().map(|c| c.min_t).min(), chunks().map(|c| c.max_t).max())
+        else {
             return Ok(());
         };
         let mut mint = self.head.rules.range_end(min).saturating_sub(range_ms);
@@ -76,7 +77,8 @@ impl Db {
                 let started_ms = self.clock.now_ms();
                 let mut source = HeadSource::new(&self.head, Scope::Late(late.clone()), mint, maxt);
                 let hints = ["from-out-of-order"];
-                let meta = self.compactor.write(&self.dir, &mut source, (mint, maxt), &hints, &self.cancel)?;
+                let meta =
+                    self.compactor.write(&self.dir, &mut source, (mint, maxt), &hints, &self.cancel)?;
                 self.note_compaction(started_ms, meta.as_ref());
                 if let Some(meta) = meta {
                     written.push(self.blocks.open_block(meta.ulid)?);

@@ -398,8 +398,14 @@ fn open_head(
         let (dir, always) = (wal_dir.to_owned(), options.wal_sync == WalSync::Always);
         Wal::new(Arc::clone(fs), dir, next_segment, number, size, options.wal_segment_bytes, always)
     };
-    let mut head =
-        Head::new(open_wal(1, 0, 0), chunks, rules, options.out_of_order_time_window_ms, options.max_exemplars, Arc::clone(metrics));
+    let mut head = Head::new(
+        open_wal(1, 0, 0),
+        chunks,
+        rules,
+        options.out_of_order_time_window_ms,
+        options.max_exemplars,
+        Arc::clone(metrics),
+    );
     let mut damage = Vec::new();
     let mut covered = Covered::default();
     if let Some((_, path)) = checkpoint::list(&**fs, head_dir).map_err(error("list"))?.pop() {

@@ -351,8 +351,7 @@ fn a_batch_may_change_the_kind_of_a_series_and_end_it() {
 fn samples_out_of_order_are_taken_within_the_window_and_merged() {
     let dir = tempfile::tempdir().unwrap();
     let hour = 3_600_000;
-    let options =
-        Options { background: false, out_of_order_time_window_ms: 5 * hour, ..Options::default() };
+    let options = Options { background: false, out_of_order_time_window_ms: 5 * hour, ..Options::default() };
     let reopen = || open_with(dir.path(), options.clone(), Arc::new(RealFs)).unwrap();
     let db = reopen();
     commit(&db, &[(0, 10 * hour, 1.0)]).unwrap();
@@ -376,8 +375,10 @@ fn samples_out_of_order_are_taken_within_the_window_and_merged() {
     commit(&db, &[(0, 14 * hour, 1.0)]).unwrap();
     commits.push(vec![(0, 14 * hour, 1.0)]);
     db.compact().unwrap();
-    assert!(db.blocks().iter().any(|block| block.meta().compaction.hints == ["from-out-of-order"]
-        || block.meta().compaction.level > 1));
+    assert!(
+        db.blocks().iter().any(|block| block.meta().compaction.hints == ["from-out-of-order"]
+            || block.meta().compaction.level > 1)
+    );
     assert_eq!(content(&db), expected(&commits), "after compaction");
     drop(db);
     let db = reopen();

@@ -128,9 +128,9 @@ impl<'b> Items<'b> {
     fn keys(self) -> impl Iterator<Item = (BatchList, usize, SeriesKey, TimestampMs)> + 'b {
         let floats = self.0.floats.iter().enumerate();
         let histograms = self.0.histograms.iter().enumerate();
-        floats.map(|(at, s)| (BatchList::Floats, at, s.series, s.timestamp_ms)).chain(
-            histograms.map(|(at, s)| (BatchList::Histograms, at, s.series, s.timestamp_ms)),
-        )
+        floats
+            .map(|(at, s)| (BatchList::Floats, at, s.series, s.timestamp_ms))
+            .chain(histograms.map(|(at, s)| (BatchList::Histograms, at, s.series, s.timestamp_ms)))
     }
 }
 

@@ -192,7 +192,8 @@ impl Head {
         }
         let ring = self.exemplars.lock();
         for (at, ((key, exemplar), labels)) in batch.exemplars.iter().zip(series).enumerate() {
-            let unknown = matches!(key, SeriesKey::New(at) if new.ids.get(*at as usize).is_none_or(|id| id.is_none()));
+            let unknown =
+                matches!(key, SeriesKey::New(at) if new.ids.get(*at as usize).is_none_or(|id| id.is_none()));
             let (Some(labels), false) = (labels, unknown) else {
                 committed.reject(BatchList::Exemplars, at, AppendError::UnknownSeries);
                 continue;

@@ -177,7 +177,8 @@ impl HeadSeries {
     ) -> Result<(), StorageError> {
         let mut data = Vec::new();
         let encoding = self.reader.read(location, &mut data)?;
-        decode_into(encoding, &data, within.mint, within.maxt, out).map_err(|error| corrupt("head chunk", error))
+        decode_into(encoding, &data, within.mint, within.maxt, out)
+            .map_err(|error| corrupt("head chunk", error))
     }
 
     fn read_open(

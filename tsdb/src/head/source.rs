@@ -70,8 +70,10 @@ impl HeadSource {
         let overlaps = |min_t, max_t| min_t <= self.range.maxt && max_t >= self.range.mint;
         if let Scope::Late(chunks) = &self.scope {
             let chunks = chunks.get(&id).into_iter().flatten();
-            snapshot.chunks =
-                chunks.filter(|chunk| overlaps(chunk.min_t, chunk.max_t)).map(|chunk| chunk.location).collect();
+            snapshot.chunks = chunks
+                .filter(|chunk| overlaps(chunk.min_t, chunk.max_t))
+                .map(|chunk| chunk.location)
+                .collect();
             return snapshot;
         }
         let shard = self.head.shards[shard_of(id)].lock();

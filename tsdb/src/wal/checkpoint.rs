@@ -160,7 +160,9 @@ fn write_file(head: &Head, fs: &dyn Fs, path: &Path) -> io::Result<()> {
         writer.put(&payload)?;
         page += 1;
     }
-    for (kind, put) in [(KIND_TOMBSTONES, put_tombstones as fn(&Head, &mut Vec<u8>)), (KIND_EXEMPLARS, put_exemplars)] {
+    for (kind, put) in
+        [(KIND_TOMBSTONES, put_tombstones as fn(&Head, &mut Vec<u8>)), (KIND_EXEMPLARS, put_exemplars)]
+    {
         payload.clear();
         payload.push(kind);
         put(head, &mut payload);
@@ -456,7 +458,8 @@ fn read_late(cursor: &mut Cursor<'_>) -> Result<LateSamples, DecodeError> {
     for _ in 0..cursor.uvarint()? {
         let encoding = read_encoding(cursor)?;
         let bytes = cursor.prefixed_bytes()?;
-        let samples = samples_of(encoding, bytes).map_err(|_| cursor.error("chunk of samples out of order"))?;
+        let samples =
+            samples_of(encoding, bytes).map_err(|_| cursor.error("chunk of samples out of order"))?;
         late.open.extend(samples);
     }
     late.open.sort_by_key(|sample| sample.0);
