@@ -18,7 +18,7 @@ use crate::compress::Encoding;
 use crate::readiness::Phase;
 use crate::respond::{ApiHandler, api, no_content, plain_error, redirect};
 use crate::server::App;
-use crate::{cors, management, metrics_page, v1};
+use crate::{cors, federate, management, metrics_page, openapi, v1};
 
 /// A handler that writes its own response.
 pub(crate) type PlainHandler = fn(&Arc<App>, &Call) -> Response<Body>;
@@ -85,15 +85,20 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     open("/-/quit", GET_POST_PUT, Handler::Blocking(management::quit)),
     open("/version", GET, Handler::Inline(management::version)),
     open("/metrics", GET, Handler::Blocking(metrics_page::metrics)),
+    gated("/federate", GET, Handler::Blocking(federate::federate)),
     api_endpoint("/api/v1/query", GET_POST, v1::query::instant),
     api_endpoint("/api/v1/query_range", GET_POST, v1::query::range),
     api_endpoint("/api/v1/query_exemplars", GET_POST, v1::exemplars::query_exemplars),
+    api_endpoint("/api/v1/format_query", GET_POST, v1::parse::format_query),
+    api_endpoint("/api/v1/explain", GET_POST, v1::explain::explain),
     api_endpoint("/api/v1/labels", GET_POST, v1::labels::names),
     api_endpoint(v1::labels::VALUES_PATTERN, GET, v1::labels::values),
     api_endpoint("/api/v1/series", GET_POST, v1::series::series),
     api_endpoint("/api/v1/metadata", GET, v1::metadata::metadata),
     api_endpoint("/api/v1/targets", GET, v1::targets::targets),
     api_endpoint("/api/v1/targets/metadata", GET, v1::metadata::target_metadata),
+    api_endpoint("/api/v1/targets/relabel_steps", GET, v1::targets::relabel_steps),
+    api_endpoint("/api/v1/scrape_pools/config", GET, v1::targets::scrape_pool_config),
     api_endpoint("/api/v1/scrape_pools", GET, v1::targets::scrape_pools),
     api_endpoint("/api/v1/alertmanagers", GET, v1::rules::alertmanagers),
     api_endpoint("/api/v1/alerts", GET, v1::rules::alerts),
@@ -104,6 +109,11 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/status/buildinfo", GET, v1::status::build_info),
     api_endpoint("/api/v1/status/tsdb", GET, v1::tsdb::status),
     api_endpoint("/api/v1/status/tsdb/blocks", GET, v1::tsdb::blocks),
+    api_endpoint("/api/v1/status/self_metrics", GET, v1::self_metrics::self_metrics),
+    gated("/api/v1/search/metric_names", GET_POST, Handler::Blocking(v1::search::metric_names)),
+    gated("/api/v1/search/label_names", GET_POST, Handler::Blocking(v1::search::label_names)),
+    gated("/api/v1/search/label_values", GET_POST, Handler::Blocking(v1::search::label_values)),
+    gated("/api/v1/openapi.yaml", GET, Handler::Inline(openapi::openapi)),
     api_endpoint("/api/v1/features", GET, v1::status::features),
     api_endpoint("/api/v1/admin/tsdb/delete_series", POST_PUT, v1::admin::delete_series),
     api_endpoint("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, v1::admin::clean_tombstones),

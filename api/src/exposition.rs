@@ -8,6 +8,7 @@ use std::fmt::Write;
 use http::HeaderMap;
 use http::header::ACCEPT;
 use model::float_text;
+use model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 /// A format of metrics.
@@ -58,17 +59,33 @@ impl Format {
     }
 }
 
+/// What becomes of names that aren't of the classic kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Every character that doesn't fit becomes an underscore.
+    Underscored,
+    /// They are written in quotes, a metric's name inside the braces.
+    Quoted,
+}
+
 /// Writes families in a format.
 #[derive(Debug)]
 pub(crate) struct Exposition {
     format: Format,
+    names: Names,
     out: String,
 }
 
 impl Exposition {
     /// Nothing yet.
     pub(crate) fn new(format: Format) -> Self {
-        Exposition { format, out: String::new() }
+        Exposition { format, names: Names::Underscored, out: String::new() }
+    }
+
+    /// Writes names this way.
+    pub(crate) fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
     }
 
     /// The text.
@@ -115,7 +132,9 @@ impl Exposition {
 
     /// Writes a line of type.
     pub(crate) fn kind(&mut self, name: &str, kind: &str) {
-        let _ = writeln!(self.out, "# TYPE {name} {kind}");
+        self.out.push_str("# TYPE ");
+        self.push_name(name, "", is_legacy_metric_name(name));
+        let _ = writeln!(self.out, " {kind}");
     }
 
     fn summary(&mut self, name: &str, metric: &Metric) {
@@ -160,13 +179,19 @@ impl Exposition {
         value: f64,
         timestamp_ms: Option<i64>,
     ) {
-        self.out.push_str(name);
-        self.out.push_str(suffix);
         let mut opening = '{';
+        if self.names == Names::Quoted && !is_legacy_metric_name(name) {
+            self.out.push(opening);
+            opening = ',';
+            self.push_name(name, suffix, false);
+        } else {
+            self.push_name(name, suffix, is_legacy_metric_name(name));
+        }
         for (label, value) in labels {
             self.out.push(opening);
             opening = ',';
-            let _ = write!(self.out, "{label}=\"");
+            self.push_name(label, "", is_legacy_label_name(label));
+            self.out.push_str("=\"");
             push_escaped(&mut self.out, value, true);
             self.out.push('"');
         }
@@ -180,6 +205,29 @@ impl Exposition {
             let _ = write!(self.out, " {timestamp_ms}");
         }
         self.out.push('\n');
+    }
+
+    fn push_name(&mut self, name: &str, suffix: &str, is_legacy: bool) {
+        match (is_legacy, self.names) {
+            (true, _) => {
+                self.out.push_str(name);
+                self.out.push_str(suffix);
+            }
+            (false, Names::Quoted) => {
+                self.out.push('"');
+                push_escaped(&mut self.out, name, true);
+                self.out.push_str(suffix);
+                self.out.push('"');
+            }
+            (false, Names::Underscored) => {
+                let fits = |(at, c): (usize, char)| {
+                    let digit = c.is_ascii_digit() && at > 0;
+                    if c.is_ascii_alphabetic() || c == '_' || c == ':' || digit { c } else { '_' }
+                };
+                self.out.extend(name.chars().enumerate().map(fits));
+                self.out.push_str(suffix);
+            }
+        }
     }
 
     fn number(&self, value: f64) -> String {

@@ -94,7 +94,7 @@ pub(crate) async fn api(
         Err(_) => {
             // The handler panicked; the panic hook has told where.
             let error = ApiError::new(ErrorType::Internal, "the handler of the request failed");
-            json(error.kind.status(), Encoding::Identity, Body::from(envelope::error(&error)))
+            api_error(&error)
         }
     }
 }
@@ -225,6 +225,11 @@ fn json(status: StatusCode, encoding: Encoding, body: Body) -> Response<Body> {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
     }
     response
+}
+
+/// An error of the API, from a handler that writes its own response.
+pub(crate) fn api_error(error: &ApiError) -> Response<Body> {
+    json(error.kind.status(), Encoding::Identity, Body::from(envelope::error(error)))
 }
 
 /// An empty 204.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use model::storage::Queryable;
@@ -204,14 +204,12 @@ async fn accept(listener: TcpListener, connections: Connections, graceful: Arc<G
 async fn serve(stream: TcpStream, connections: Connections, watcher: Watcher, _permit: OwnedSemaphorePermit) {
     // Answers are written whole; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(connections.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .pipeline_flush(true);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(connections.read_timeout));
     let service = TowerToHyperService::new(connections.router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let connection = pin!(watcher.watch(connection));

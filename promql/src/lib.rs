@@ -19,16 +19,20 @@
 
 pub mod annotations;
 pub mod ast;
+pub mod ast_json;
 mod column;
 pub mod engine;
 mod exec;
 pub mod features;
 mod functions;
+pub mod histogram;
 mod kahan;
+pub mod label_matchers;
 mod memory;
 pub mod parse;
 pub mod plan;
 pub mod print;
+pub mod script;
 pub mod signature;
 mod types;
 pub mod value;

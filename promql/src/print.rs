@@ -3,6 +3,11 @@
 //! The text is that of the reference, which normalises: one space around operators, matchers sorted, labels in
 //! parentheses after a space. Parentheses are nodes of the tree, so none have to be invented. What is printed
 //! parses to the same tree, but for the order of matchers.
+//!
+//! Two places are unlike the reference, whose text means something else there: `Inf ^ 2` keeps no sign, and
+//! `a offset (5m) @ 7 + b` prints as
+//! `a @ 7.000 offset +(5m) + b`, because `(5m) + b` would be the offset. The alternate form `{:#}` of an
+//! expression is the one for before an operator that durations have, too.
 
 use std::fmt::{self, Write};
 
@@ -12,9 +17,10 @@ use model::labels::{METRIC_NAME, is_legacy_label_name, write_quoted};
 use model::matcher::{MatchOp, Matcher};
 
 use crate::ast::{
-    Aggregate, AtModifier, Binary, Call, Cardinality, DurationExpr, DurationExprKind, Expr, ExprKind,
-    MatrixSelector, NumberLiteral, Subquery, TimeModifiers, Unary, VectorMatching, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, Call, Cardinality, DurationExpr, DurationExprKind, Expr,
+    ExprKind, MatrixSelector, NumberLiteral, Subquery, TimeModifiers, Unary, VectorMatching, VectorSelector,
 };
+use crate::parse::quoted;
 
 /// Milliseconds in a second, in which durations are kept.
 const MS_PER_SECOND: f64 = 1000.0;
@@ -23,16 +29,20 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(literal) => literal.fmt(f),
-            ExprKind::String(text) => write_quoted(f, text),
+            ExprKind::String(text) => f.write_str(&quoted(text)),
             ExprKind::Vector(selector) => selector.fmt(f),
             ExprKind::Matrix(matrix) => matrix.fmt(f),
-            ExprKind::Subquery(subquery) => write!(f, "{}{}", subquery.expr, Suffix(subquery)),
+            ExprKind::Subquery(subquery) => {
+                write!(f, "{}", subquery.expr)?;
+                Suffix(subquery).fmt(f)
+            }
             ExprKind::Call(call) => call.fmt(f),
             ExprKind::Aggregate(aggregate) => aggregate.fmt(f),
-            ExprKind::Binary(binary) => {
-                write!(f, "{} {} {}", binary.lhs, Operator(binary), binary.rhs)
+            ExprKind::Binary(binary) => binary.fmt(f),
+            ExprKind::Unary(unary) => {
+                f.write_char(sign(unary))?;
+                unary.expr.fmt(f)
             }
-            ExprKind::Unary(unary) => write!(f, "{}{}", sign(unary), unary.expr),
             ExprKind::Paren(inner) => write!(f, "({inner})"),
         }
     }
@@ -123,23 +133,16 @@ fn write_at(f: &mut fmt::Formatter<'_>, modifiers: &TimeModifiers) -> fmt::Resul
 }
 
 fn write_offset(f: &mut fmt::Formatter<'_>, modifiers: &TimeModifiers) -> fmt::Result {
-    match &modifiers.offset {
-        None => Ok(()),
-        // An operator would be taken for one on the whole selector.
-        Some(offset) if offset.begins_with_literal() => write!(f, " offset ({offset})"),
-        Some(offset) => write!(f, " offset {offset}"),
-    }
-}
-
-impl DurationExpr {
-    /// Whether this is an operation whose text begins with a literal or a word, not with a parenthesis.
-    fn begins_with_literal(&self) -> bool {
-        let DurationExprKind::Binary { lhs, .. } = &self.kind else { return false };
-        !matches!(lhs.kind, DurationExprKind::Paren(_)) && (lhs.begins_with_literal() || !lhs.is_binary())
-    }
-
-    fn is_binary(&self) -> bool {
-        matches!(self.kind, DurationExprKind::Binary { .. })
+    let Some(offset) = &modifiers.offset else { return Ok(()) };
+    match &offset.kind {
+        DurationExprKind::Paren(_) if f.alternate() => write!(f, " offset +{offset}"),
+        DurationExprKind::Binary { .. } if f.alternate() => write!(f, " offset +({offset})"),
+        DurationExprKind::Unary { expr, .. }
+            if f.alternate() && matches!(expr.kind, DurationExprKind::Unary { .. }) =>
+        {
+            write!(f, " offset +({offset})")
+        }
+        _ => write!(f, " offset {offset}"),
     }
 }
 
@@ -215,6 +218,32 @@ impl fmt::Display for Names<'_> {
     }
 }
 
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.has_duration_operator() {
+            // With the plus that it is printed with elsewhere it would be the sign of the power.
+            true if self.is_power_of_infinity() => write!(f, "Inf {} ", Operator(self))?,
+            true => write!(f, "{:#} {} ", self.lhs, Operator(self))?,
+            false => write!(f, "{} {} ", self.lhs, Operator(self))?,
+        }
+        self.rhs.fmt(f)
+    }
+}
+
+impl Binary {
+    /// Whether this is `Inf ^ …`.
+    fn is_power_of_infinity(&self) -> bool {
+        let infinite = |literal: &NumberLiteral| literal.value == f64::INFINITY;
+        self.op == BinaryOp::Pow && matches!(&self.lhs.kind, ExprKind::Number(literal) if infinite(literal))
+    }
+
+    /// Whether the operator, where it follows an offset, could be meant for that.
+    fn has_duration_operator(&self) -> bool {
+        use BinaryOp::{Add, Div, Mod, Mul, Pow, Sub};
+        matches!(self.op, Add | Sub | Mul | Div | Mod | Pow)
+    }
+}
+
 /// A binary operator with its modifiers.
 struct Operator<'a>(&'a Binary);
 
@@ -267,15 +296,16 @@ const INDENT: &str = "  ";
 /// The expression broken into lines where it is long, as `format_query` answers.
 pub fn pretty(expr: &Expr) -> String {
     let mut out = String::new();
-    push_pretty(&mut out, expr, 0);
+    push_pretty(&mut out, expr, 0, false);
     out
 }
 
-fn push_pretty(out: &mut String, expr: &Expr, level: usize) {
+/// `operator_follows`: an operator that durations have, too.
+fn push_pretty(out: &mut String, expr: &Expr, level: usize, operator_follows: bool) {
     if !is_long(expr) {
         // The reference doesn't indent subqueries that fit on a line.
         push_indent(out, if matches!(expr.kind, ExprKind::Subquery(_)) { 0 } else { level });
-        let _ = write!(out, "{expr}");
+        push_line(out, expr, operator_follows);
         return;
     }
     match &expr.kind {
@@ -286,11 +316,17 @@ fn push_pretty(out: &mut String, expr: &Expr, level: usize) {
             push_in_parens(out, args, level);
         }
         ExprKind::Binary(binary) => {
-            push_pretty(out, &binary.lhs, level + 1);
+            match binary.is_power_of_infinity() {
+                true => {
+                    push_indent(out, level + 1);
+                    out.push_str("Inf");
+                }
+                false => push_pretty(out, &binary.lhs, level + 1, binary.has_duration_operator()),
+            }
             out.push('\n');
             push_indent(out, level);
             let _ = writeln!(out, "{}", Operator(binary));
-            push_pretty(out, &binary.rhs, level + 1);
+            push_pretty(out, &binary.rhs, level + 1, operator_follows);
         }
         ExprKind::Call(call) => {
             push_indent(out, level);
@@ -302,20 +338,27 @@ fn push_pretty(out: &mut String, expr: &Expr, level: usize) {
             push_in_parens(out, [&**inner].into_iter(), level);
         }
         ExprKind::Subquery(subquery) => {
-            push_pretty(out, &subquery.expr, level);
-            let _ = write!(out, "{}", Suffix(subquery));
+            push_pretty(out, &subquery.expr, level, false);
+            push_line(out, &Suffix(subquery), operator_follows);
         }
         ExprKind::Unary(unary) => {
             let mut inner = String::new();
-            push_pretty(&mut inner, &unary.expr, level);
+            push_pretty(&mut inner, &unary.expr, level, operator_follows);
             push_indent(out, level);
             let _ = write!(out, "{}{}", sign(unary), inner.trim());
         }
         ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {
             push_indent(out, level);
-            let _ = write!(out, "{expr}");
+            push_line(out, expr, operator_follows);
         }
     }
+}
+
+fn push_line(out: &mut String, text: &impl fmt::Display, operator_follows: bool) {
+    let _ = match operator_follows {
+        true => write!(out, "{text:#}"),
+        false => write!(out, "{text}"),
+    };
 }
 
 /// Expressions in parentheses, each on lines of its own.
@@ -325,7 +368,7 @@ fn push_in_parens<'a>(out: &mut String, exprs: impl Iterator<Item = &'a Expr>, l
         if i > 0 {
             out.push_str(",\n");
         }
-        push_pretty(out, expr, level + 1);
+        push_pretty(out, expr, level + 1, false);
     }
     out.push('\n');
     push_indent(out, level);

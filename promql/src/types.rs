@@ -3,6 +3,8 @@
 //! It looks at children before it looks at what they are part of, and stops at the first thing that is wrong, so
 //! that of several mistakes the one is reported that the reference reports.
 
+use std::collections::HashSet;
+
 use model::labels::METRIC_NAME;
 
 use crate::ast::{
@@ -164,7 +166,8 @@ fn check_operator(binary: &Binary, left: ValueType, right: ValueType) -> Result<
         return fail("comparisons between scalars must use BOOL modifier".to_owned());
     }
     let Some(matching) = binary.matching.as_ref().filter(|matching| matching.on) else { return Ok(()) };
-    match matching.labels.iter().find(|label| matching.include.contains(label)) {
+    let included: HashSet<&String> = matching.include.iter().collect();
+    match matching.labels.iter().find(|label| included.contains(label)) {
         None => Ok(()),
         Some(label) => fail(format!("label {} must not occur in ON and GROUP clause at once", quoted(label))),
     }

@@ -2,12 +2,17 @@
 
 pub(crate) mod admin;
 pub(crate) mod exemplars;
+pub(crate) mod explain;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod notifications;
+pub(crate) mod parse;
 pub(crate) mod query;
 pub(crate) mod rules;
+pub(crate) mod search;
+pub(crate) mod self_metrics;
 pub(crate) mod series;
+mod similarity;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod tsdb;

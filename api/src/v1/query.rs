@@ -23,17 +23,27 @@ const ANNOTATIONS_MAX: usize = 10;
 
 /// `/query`: a query at one time.
 pub(crate) fn instant(app: &Arc<App>, call: &Call) -> ApiResult {
-    let form = &call.form;
-    let limit = form.limit()?;
-    let at_ms = form.time("time")?.unwrap_or_else(|| app.parts.clock.now_ms());
-    let request = QueryRequest::instant(form.get("query"), at_ms);
-    run(app, call, request, limit)
+    let limit = call.form.limit()?;
+    let request = instant_request(app, call)?;
+    run(app, call, &request, limit)
 }
 
 /// `/query_range`: a query at every step of a range of time.
 pub(crate) fn range(app: &Arc<App>, call: &Call) -> ApiResult {
+    let limit = call.form.limit()?;
+    let request = range_request(call)?;
+    run(app, call, &request, limit)
+}
+
+/// The query that the parameters of `/query` ask for.
+pub(super) fn instant_request(app: &App, call: &Call) -> Result<QueryRequest, ApiError> {
+    let at_ms = call.form.time("time")?.unwrap_or_else(|| app.parts.clock.now_ms());
+    with_shared_parameters(call, QueryRequest::instant(call.form.get("query"), at_ms))
+}
+
+/// The query that the parameters of `/query_range` ask for.
+pub(super) fn range_request(call: &Call) -> Result<QueryRequest, ApiError> {
     let form = &call.form;
-    let limit = form.limit()?;
     let time = |name| parse_time(form.get(name)).map_err(|cause| ApiError::param(name, cause));
     let start_ms = time("start")?;
     let end_ms = time("end")?;
@@ -56,19 +66,23 @@ pub(crate) fn range(app: &Arc<App>, call: &Call) -> ApiResult {
     }
     // Steps are whole milliseconds; shorter ones than one there can't be.
     let step_ms = nanos_to_millis(step_nanos).max(1);
-    let request = QueryRequest::range(form.get("query"), start_ms, end_ms, step_ms);
-    run(app, call, request, limit)
+    with_shared_parameters(call, QueryRequest::range(form.get("query"), start_ms, end_ms, step_ms))
 }
 
-/// Evaluates a query with the parameters that both kinds share.
-fn run(app: &Arc<App>, call: &Call, mut request: QueryRequest, limit: usize) -> ApiResult {
-    let (stats, stats_warning) = stats_level(call.form.get("stats"));
+/// Adds the parameters that both kinds of queries have.
+fn with_shared_parameters(call: &Call, mut request: QueryRequest) -> Result<QueryRequest, ApiError> {
     request.timeout = timeout(&call.form)?;
     request.lookback_delta_ms = lookback(&call.form)?;
     request.cancel = call.cancel.clone();
-    request.stats = stats.unwrap_or_default();
+    request.stats = stats_level(call.form.get("stats")).0.unwrap_or_default();
+    Ok(request)
+}
+
+/// Evaluates a query.
+fn run(app: &App, call: &Call, request: &QueryRequest, limit: usize) -> ApiResult {
+    let (stats, stats_warning) = stats_level(call.form.get("stats"));
     let QueryResult { mut value, annotations, stats: counted } =
-        app.parts.engine.query(&*app.parts.storage, &request).map_err(query_error)?;
+        app.parts.engine.query(&*app.parts.storage, request).map_err(query_error)?;
     let mut warnings = capped(annotations.warnings(&request.query), "warning");
     let infos = capped(annotations.infos(&request.query), "info");
     if truncate(&mut value, limit) {
@@ -149,8 +163,7 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 /// The error of a query as clients see it.
 pub(crate) fn query_error(error: QueryError) -> ApiError {
     match &error {
-        QueryError::Parse(cause) => ApiError::param("query", cause),
-        QueryError::InvalidParameter(_) => ApiError::bad_data(error),
+        QueryError::Parse(cause) | QueryError::InvalidParameter(cause) => ApiError::param("query", cause),
         QueryError::Timeout(_) => ApiError::new(ErrorType::Timeout, error),
         QueryError::Canceled(_) => ApiError::new(ErrorType::Canceled, error),
         QueryError::Storage(cause) => {

@@ -1,10 +1,13 @@
-//! `/targets` and `/scrape_pools`.
+//! `/targets`, `/scrape_pools` and what goes with them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::labels::Labels;
 use url::{Host, Url};
 
 use crate::call::Call;
+use crate::error::ApiError;
 use crate::go_text;
 use crate::json::JsonOut;
 use crate::options::ApiOptions;
@@ -99,6 +102,54 @@ pub(crate) fn scrape_pools(app: &Arc<App>, _: &Call) -> ApiResult {
     Ok(Answer::data(move |out| {
         out.open_object();
         out.key("scrapePools").strings(&pools);
+        out.close_object();
+    }))
+}
+
+/// `/scrape_pools/config`.
+pub(crate) fn scrape_pool_config(app: &Arc<App>, call: &Call) -> ApiResult {
+    let pool = call.form.get("scrapePool");
+    let yaml = match pool {
+        "" => Err("no scrape pool name provided".to_owned()),
+        pool => app.parts.targets.scrape_pool_config(pool),
+    };
+    let yaml =
+        yaml.map_err(|cause| ApiError::bad_data(format!("error retrieving scrape config: {cause}")))?;
+    Ok(Answer::data(move |out| {
+        out.open_object();
+        out.key("yaml").string(&yaml);
+        out.close_object();
+    }))
+}
+
+/// `/targets/relabel_steps`: what each relabelling rule of a pool makes of a label set.
+pub(crate) fn relabel_steps(app: &Arc<App>, call: &Call) -> ApiResult {
+    let pool = call.form.get("scrapePool");
+    if pool.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let text = call.form.get("labels");
+    if text.is_empty() {
+        return Err(ApiError::bad_data("no labels parameter provided"));
+    }
+    let pairs: BTreeMap<String, String> = serde_json::from_str(text)
+        .map_err(|cause| ApiError::bad_data(format!("error parsing labels: {cause}")))?;
+    let steps = app
+        .parts
+        .targets
+        .relabel_steps(pool, &Labels::from_pairs(pairs))
+        .map_err(|cause| ApiError::bad_data(format!("error retrieving scrape config: {cause}")))?;
+    Ok(Answer::data(move |out| {
+        out.open_object();
+        out.key("steps").open_array();
+        for step in &steps {
+            out.open_object();
+            out.key("rule").value(&step.rule);
+            out.key("output").labels(&step.output);
+            out.key("keep").bool(step.keep);
+            out.close_object();
+        }
+        out.close_array();
         out.close_object();
     }))
 }

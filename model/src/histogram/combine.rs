@@ -77,6 +77,12 @@ impl FloatHistogram {
         }
     }
 
+    /// Whether a count or the sum is beyond `limit`, above or below 0.
+    pub fn exceeds(&self, limit: f64) -> bool {
+        let buckets = self.positive_buckets.iter().chain(&self.negative_buckets);
+        [&self.zero_count, &self.count, &self.sum].into_iter().chain(buckets).any(|n| n.abs() > limit)
+    }
+
     fn for_each_number(&mut self, change: impl FnMut(&mut f64)) {
         let buckets = self.positive_buckets.iter_mut().chain(&mut self.negative_buckets);
         [&mut self.zero_count, &mut self.count, &mut self.sum].into_iter().chain(buckets).for_each(change);
@@ -122,6 +128,11 @@ impl HistogramSum {
     pub fn has_overflow(&self) -> bool {
         self.0.numbers().any(|number| number.value.is_infinite())
             || self.0.custom_values.iter().any(|bound| bound.is_infinite())
+    }
+
+    /// Whether a count or the sum is beyond `limit`, above or below 0.
+    pub fn exceeds(&self, limit: f64) -> bool {
+        self.0.numbers().any(|number| number.value.abs() > limit)
     }
 
     /// The hint of the sum.

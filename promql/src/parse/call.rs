@@ -46,7 +46,7 @@ impl Parser<'_> {
         loop {
             let argument = self.expr()?;
             arguments.height = arguments.height.max(argument.height);
-            arguments.list.push(argument.expr);
+            arguments.list.push(*argument.expr);
             let Some(comma) = self.accept(TokenKind::Comma)? else { break };
             if !self.peek()?.kind.begins_expression() {
                 let message = "trailing commas not allowed in function call args";

@@ -41,7 +41,7 @@ impl Parser<'_> {
         }
         // Two signs in a row are no longer an offset's own, and operators may follow.
         if matches!(self.second_kind(), TokenKind::Op(BinaryOp::Add | BinaryOp::Sub)) {
-            return self.duration(Precedence::LOWEST);
+            return self.duration(Precedence::LOWEST).map(operation_in_parens);
         }
         let sign = self.sign()?;
         let operand = self.duration_operand()?;
@@ -51,22 +51,22 @@ impl Parser<'_> {
 
     /// A duration whose operators bind at least so strongly.
     fn duration(&mut self, least: Precedence) -> Parsed<DurationExpr> {
-        self.nested(|parser| {
-            let mut left = match parser.sign()? {
-                Some((negative, sign)) => {
-                    let operand = parser.duration(Precedence::OF_SIGNED)?;
-                    signed_duration(negative, sign.span, operand)?
-                }
-                None => parser.duration_operand()?,
-            };
-            while let TokenKind::Op(op) = parser.peek()?.kind {
-                if !is_duration_operator(op) || Precedence::of(op) < least {
-                    break;
-                }
-                left = parser.duration_binary(left, op)?;
+        self.enter()?;
+        let mut left = match self.sign()? {
+            Some((negative, sign)) => {
+                let operand = self.duration(Precedence::OF_SIGNED)?;
+                signed_duration(negative, sign.span, operand)?
             }
-            Ok(left)
-        })
+            None => self.duration_operand()?,
+        };
+        while let TokenKind::Op(op) = self.peek()?.kind {
+            if !is_duration_operator(op) || Precedence::of(op) < least {
+                break;
+            }
+            left = self.duration_binary(left, op)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     fn duration_binary(&mut self, left: DurationExpr, op: BinaryOp) -> Parsed<DurationExpr> {
@@ -144,6 +144,17 @@ fn plain_literal_as_duration(mut duration: DurationExpr) -> DurationExpr {
         literal.is_duration = (ms - ms.round()).abs() < MS_TOLERANCE;
     }
     duration
+}
+
+/// Puts an operation that began with signs into parentheses: `--3 + 5` folds to `3 + 5`, which after `offset` would
+/// end at the 3.
+fn operation_in_parens(duration: DurationExpr) -> DurationExpr {
+    match duration.kind {
+        DurationExprKind::Binary { .. } => {
+            DurationExpr { span: duration.span, kind: DurationExprKind::Paren(Box::new(duration)) }
+        }
+        _ => duration,
+    }
 }
 
 /// A literal, unless it is out of range, which is an error at `blame`.

@@ -67,13 +67,13 @@ impl Parser<'_> {
 
     /// An expression whose operators bind at least so strongly.
     fn expr_of(&mut self, least: Precedence) -> Parsed<Tree> {
-        self.nested(|parser| {
-            let mut left = parser.operand()?;
-            while let Some((op, token)) = parser.binary_operator(least)? {
-                left = parser.binary(left, op, token)?;
-            }
-            Ok(left)
-        })
+        self.enter()?;
+        let mut left = self.operand()?;
+        while let Some((op, token)) = self.binary_operator(least)? {
+            left = self.binary(left, op, token)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     /// The next token, if it is an operator that binds at least so strongly.
@@ -99,8 +99,8 @@ impl Parser<'_> {
         let kind = ExprKind::Binary(Binary {
             op,
             op_span: token.span,
-            lhs: Box::new(left.expr),
-            rhs: Box::new(right.expr),
+            lhs: left.expr,
+            rhs: right.expr,
             return_bool,
             matching: Some(matching),
         });
@@ -114,7 +114,7 @@ impl Parser<'_> {
             let message = format!("query is too long: its syntax tree is more than {HEIGHT_MAX} levels high");
             return Err(Failure::error(span, message));
         }
-        Ok(Tree { expr: Expr { span, kind }, height })
+        Ok(Tree { expr: Box::new(Expr { span, kind }), height })
     }
 
     fn binary_modifiers(&mut self) -> Parsed<Modifiers> {
@@ -194,10 +194,12 @@ impl Parser<'_> {
         let span = Span { start: sign.span.start, end: expr.span.end };
         match expr.kind {
             ExprKind::Number(mut literal) => {
-                literal.value = if negative { -literal.value } else { literal.value };
-                Ok(Tree { expr: Expr { span, kind: ExprKind::Number(literal) }, height })
+                // The sign of a NaN means nothing.
+                let negated = if literal.value.is_nan() { literal.value } else { -literal.value };
+                literal.value = if negative { negated } else { literal.value };
+                Ok(Tree { expr: Box::new(Expr { span, kind: ExprKind::Number(literal) }), height })
             }
-            _ => self.tree(span, ExprKind::Unary(Unary { negative, expr: Box::new(expr) }), height),
+            _ => self.tree(span, ExprKind::Unary(Unary { negative, expr }), height),
         }
     }
 
@@ -256,7 +258,7 @@ impl Parser<'_> {
         let Tree { expr, height } = self.expr()?;
         let close = self.expect(TokenKind::RightParen)?;
         let span = Span { start: open.span.start, end: close.span.end };
-        self.tree(span, ExprKind::Paren(Box::new(expr)), height)
+        self.tree(span, ExprKind::Paren(expr), height)
     }
 
     /// A number or a duration, which mean the same everywhere.

@@ -37,9 +37,9 @@ impl Failure {
     }
 }
 
-/// An expression and the height of its tree.
+/// An expression and the height of its tree. Boxed, because rules hand it up through many frames.
 pub(super) struct Tree {
-    pub(super) expr: Expr,
+    pub(super) expr: Box<Expr>,
     pub(super) height: usize,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Parser<'a> {
     pub(super) fn expression(mut self) -> Result<Expr, ParseError> {
         let parsed = self.peek().and_then(|first| match first.kind {
             TokenKind::End => Err(Failure::error(Span::default(), "no expression found in input")),
-            _ => self.expr().map(|tree| tree.expr),
+            _ => self.expr().map(|tree| *tree.expr),
         });
         self.finish(parsed)
     }
@@ -155,15 +155,18 @@ impl<'a> Parser<'a> {
         Failure::error(token.span, message)
     }
 
-    /// Runs a rule that counts as a level of nesting.
-    pub(super) fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    /// Enters a level of nesting. A rule that fails need not leave it: the first failure is the end.
+    pub(super) fn enter(&mut self) -> Parsed<()> {
         if self.nesting == NESTING_MAX {
             let here = self.peek()?.span;
             return Err(Failure::error(here, format!("query is nested more than {NESTING_MAX} levels deep")));
         }
         self.nesting += 1;
-        let parsed = rule(self);
+        Ok(())
+    }
+
+    /// Leaves a level of nesting.
+    pub(super) fn leave(&mut self) {
         self.nesting -= 1;
-        parsed
     }
 }

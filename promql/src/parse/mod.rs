@@ -15,9 +15,9 @@ mod expr;
 mod grammar;
 mod lex;
 mod metric;
-mod number;
+pub(crate) mod number;
 mod selector;
-mod string;
+pub(crate) mod string;
 mod token;
 
 use std::fmt;
@@ -30,13 +30,14 @@ use crate::features::Features;
 use crate::types;
 use grammar::Parser;
 
-pub(crate) use token::quoted;
+pub use string::is_utf8;
+pub use token::quoted;
 
 /// How deep a query may be nested: parentheses, calls and signs around each other.
 ///
 /// The parser and everybody after it call themselves once for each level. Queries that people or programs write
 /// stay far below.
-pub const NESTING_MAX: usize = 200;
+pub const NESTING_MAX: usize = 100;
 /// How high a syntax tree may become, which long chains such as `a or b or …` make higher without nesting.
 pub const HEIGHT_MAX: usize = 1_000;
 

@@ -131,7 +131,7 @@ fn duration_units(input: &str) -> IResult<&str, ()> {
 }
 
 /// The value of a number token: an integer in Go's notation if it is one, else a float.
-pub(super) fn number_value(text: &str) -> Result<f64, String> {
+pub(crate) fn number_value(text: &str) -> Result<f64, String> {
     if let Some(integer) = go_integer(text) {
         return Ok(integer as f64);
     }

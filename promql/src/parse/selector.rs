@@ -156,7 +156,7 @@ impl Parser<'_> {
             .map_err(|failure| self.claim(failure, "subquery selector", "\"]\""))?;
         let span = Span { start: operand.expr.span.start, end: close.span.end };
         let modifiers = TimeModifiers::default();
-        let subquery = Subquery { expr: Box::new(operand.expr), range, step, modifiers };
+        let subquery = Subquery { expr: operand.expr, range, step, modifiers };
         self.tree(span, ExprKind::Subquery(subquery), operand.height)
     }
 

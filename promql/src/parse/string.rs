@@ -1,11 +1,25 @@
 //! Quoted texts: `"…"` and `'…'` with Go's escapes, `` `…` `` without any.
 //!
-//! Escapes of single bytes (`\xff`, `\377`) may make up text that isn't UTF-8. The reference carries such bytes
-//! until it writes them as JSON; here they turn into U+FFFD at once.
+//! Escapes of single bytes (`\xff`, `\377`) may make up text that isn't UTF-8, which a Rust string can't hold. A
+//! byte that is part of no character is kept as the private character U+10FF00 + byte: it equals nothing that a
+//! label may have for its value, and [`is_utf8`] and [`quoted`](super::token::quoted) know it.
 
 use std::fmt::Write;
 
 use super::token::quoted;
+
+/// The private characters that stand for single bytes begin here.
+const BYTE_CHAR_BASE: u32 = 0x10_ff00;
+
+/// Whether a text of a query is UTF-8, that is, whether no character stands for a single byte.
+pub fn is_utf8(text: &str) -> bool {
+    !text.chars().any(|c| byte_of(c).is_some())
+}
+
+/// The byte that the character stands for.
+pub(super) fn byte_of(c: char) -> Option<u8> {
+    (c as u32).checked_sub(BYTE_CHAR_BASE).and_then(|byte| u8::try_from(byte).ok())
+}
 
 /// The character that stands where bytes weren't UTF-8. A query that has it was damaged on its way.
 const REPLACEMENT: char = '\u{fffd}';
@@ -15,7 +29,7 @@ const BYTE_MAX: u32 = 0xff;
 const CODE_POINT_MAX: u32 = 0x10_ffff;
 
 /// Reads the quoted text that `input` begins with. Returns its value and what follows the closing quote.
-pub(super) fn quoted_text(input: &str) -> Result<(String, &str), String> {
+pub(crate) fn quoted_text(input: &str) -> Result<(String, &str), String> {
     let quote = input.chars().next().unwrap_or('"');
     let raw = quote == '`';
     let mut value = Vec::new();
@@ -36,7 +50,16 @@ pub(super) fn quoted_text(input: &str) -> Result<(String, &str), String> {
 }
 
 fn into_text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let mut text = String::new();
+        for chunk in error.as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(
+                chunk.invalid().iter().filter_map(|b| char::from_u32(BYTE_CHAR_BASE + u32::from(*b))),
+            );
+        }
+        text
+    })
 }
 
 fn push(value: &mut Vec<u8>, c: char) {
@@ -128,6 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bytes_that_are_no_text_are_kept_apart() {
+        let (text, _) = quoted_text(r#""a\xc5z""#).unwrap();
+        assert!(!is_utf8(&text));
+        assert_eq!(quoted(&text), r#""a\xc5z""#);
+        assert!(!is_utf8("a\u{10fffd}") && is_utf8("\u{fffd}é"));
+    }
+
+    #[test]
     fn escapes_stand_for_what_go_says() {
         for (text, value) in [
             (r#""a\n\t\\\"b" rest"#, "a\n\t\\\"b"),
@@ -135,7 +166,7 @@ mod tests {
             ("`a\\n\nb` rest", "a\\n\nb"),
             (r#""\101\x42\u0043\U00000044" rest"#, "ABCD"),
             (r#""\xc3\xa9" rest"#, "é"),
-            (r#""\xff" rest"#, "\u{fffd}"),
+            (r#""\xff" rest"#, "\u{10ffff}"),
             (r#""" rest"#, ""),
         ] {
             assert_eq!(quoted_text(text), Ok((value.to_owned(), " rest")), "{text}");

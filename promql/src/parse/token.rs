@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::string::{byte_of, is_utf8};
 use crate::ast::{AggregateOp, BinaryOp, Span};
 
 /// A piece of a query.
@@ -190,11 +191,18 @@ impl Token {
     }
 }
 
-/// The text in quotes.
-pub(crate) fn quoted(text: &str) -> String {
+/// The text in quotes, with Go's escapes, so that it can be read back.
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     let _ = model::labels::write_quoted(&mut out, text);
-    out
+    if is_utf8(text) {
+        return out;
+    }
+    let escape = |c: char| match byte_of(c) {
+        Some(byte) => format!("\\x{byte:02x}"),
+        None => c.to_string(),
+    };
+    out.chars().map(escape).collect()
 }
 
 /// The text in quotes, cut where it is long.

@@ -15,7 +15,6 @@
 //! pair; the rest is the page cache's business.
 
 pub mod chunks;
-pub(crate) mod decode;
 pub mod dir;
 pub mod index;
 pub mod meta;

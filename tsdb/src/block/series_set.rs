@@ -9,10 +9,9 @@ use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet, Storage
 use model::time::TimestampMs;
 
 use super::Block;
-use super::decode;
 use super::index::ChunkMeta;
 use super::tombstones::{Interval, Tombstones, kept};
-use crate::chunk::{ChunkError, Encoding};
+use crate::chunk::{self, ChunkError, Encoding};
 use crate::postings::SeriesId;
 
 /// See [`Block::select`]. Every series was decoded and verified when it was selected.
@@ -48,7 +47,7 @@ impl BlockSeriesSet {
         let raw = chunks.get(chunk.at)?;
         let damaged = |error: ChunkError| chunks.corrupt(chunk.at, error);
         let encoding = Encoding::from_u8(raw.encoding).map_err(damaged)?;
-        decode::decode_into(encoding, raw.data, within.mint, within.maxt, out).map_err(damaged)
+        chunk::decode_into(encoding, raw.data, within.mint, within.maxt, out).map_err(damaged)
     }
 
     /// The index of each series' value of a label in a dictionary.

@@ -9,12 +9,11 @@ use model::storage::StorageError;
 use model::time::TimestampMs;
 
 use super::chunks::{ChunkWriter, RawChunk};
-use super::decode;
 use super::dir;
 use super::index::{ChunkMeta, IndexWriter};
 use super::meta::{BlockMeta, BlockStats};
 use super::tombstones::Tombstones;
-use crate::chunk::Encoding;
+use crate::chunk::{self, Encoding};
 use crate::error::{invalid, io};
 use crate::fs::Fs;
 
@@ -84,7 +83,7 @@ impl BlockWriter {
                 let why = format!("chunks of series {labels} aren't in order of time");
                 return Err(invalid("write", &self.tmp_dir, why));
             }
-            let samples = u64::from(decode::sample_count(chunk.encoding, chunk.bytes).map_err(|error| {
+            let samples = u64::from(chunk::sample_count(chunk.encoding, chunk.bytes).map_err(|error| {
                 invalid("write", &self.tmp_dir, format!("chunk of series {labels}: {error}"))
             })?);
             self.stats.num_samples += samples;

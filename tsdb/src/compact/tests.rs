@@ -2,9 +2,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::cancel::Cancel;
+use model::histogram::{CounterResetHint, Histogram, Span};
 use model::labels::Labels;
 use model::matcher::Matcher;
-use model::storage::StorageError;
+use model::storage::{HistogramValue, SampleColumns, StorageError};
 use model::time::ManualClock;
 use proptest::prelude::*;
 use ulid::Ulid;
@@ -12,7 +13,9 @@ use ulid::Ulid;
 use super::*;
 use crate::block::meta::BlockMeta;
 use crate::block::testing::{FailingFs, Model, open, read_model, write_model};
-use crate::block::{Block, dir};
+use crate::block::{Block, ChunkData, dir};
+use crate::chunk::histogram::{HistogramAppender, decode_values};
+use crate::chunk::{Encoding, decode_into, xor};
 use crate::fs::{Fs, RealFs};
 
 fn compactor(fs: Arc<dyn Fs>, rechunk_from_level: Option<u32>) -> Compactor {
@@ -230,4 +233,84 @@ fn names_of_blocks_differ() {
     let (one, two) = (ulids.next_ulid(), ulids.next_ulid());
     assert_ne!(one, two);
     assert_eq!(one.timestamp_ms(), 5);
+}
+
+/// A histogram whose only bucket counts up.
+fn histogram(count: u64) -> HistogramValue {
+    HistogramValue::Integer(Histogram {
+        count,
+        sum: count as f64,
+        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_deltas: vec![count as i64],
+        ..Histogram::default()
+    })
+}
+
+/// A source of one series with these chunks.
+#[derive(Debug)]
+struct OneSeries(Option<SourceSeries>);
+
+impl SeriesSource for OneSeries {
+    fn next(&mut self, into: &mut SourceSeries) -> Result<bool, StorageError> {
+        Ok(self.0.take().map(|series| *into = series).is_some())
+    }
+}
+
+fn push_histograms(times: impl Iterator<Item = i64>, into: &mut SourceSeries) {
+    let mut open: Option<HistogramAppender> = None;
+    let mut mint = 0;
+    for t in times {
+        let value = histogram(t as u64);
+        match &mut open {
+            Some(open) => assert!(open.append(t, &value)),
+            None => {
+                mint = t;
+                open = Some(HistogramAppender::new(t, &value, None));
+            }
+        }
+    }
+    let open = open.unwrap();
+    let chunk =
+        ChunkData { mint, maxt: open.last_timestamp(), encoding: open.encoding(), bytes: open.bytes() };
+    into.push(chunk);
+}
+
+#[test]
+fn overlapping_histograms_and_floats_stay_what_they_are() {
+    let mut series = SourceSeries::new();
+    series.reset(labels(1));
+    push_histograms((0..50).map(|i| i * 20), &mut series);
+    push_histograms((0..60).map(|i| i * 20 + 10), &mut series);
+    // From 500 to 510 there are floats instead.
+    let bytes = xor::encode(&[500, 505, 510], &[1.0, 2.0, 3.0]);
+    series.push(ChunkData { mint: 500, maxt: 510, encoding: Encoding::Xor, bytes: &bytes });
+    let mut merged = MergedSource::new(vec![Box::new(OneSeries(Some(series)))], true).unwrap();
+    let mut out = SourceSeries::new();
+    assert!(merged.next(&mut out).unwrap());
+
+    let mut histograms = Vec::new();
+    let mut columns = SampleColumns::default();
+    let mut end = i64::MIN;
+    for chunk in out.chunks() {
+        assert!(end < chunk.mint, "chunks don't overlap");
+        end = chunk.maxt;
+        if chunk.encoding.is_float() {
+            decode_into(chunk.encoding, chunk.bytes, i64::MIN, i64::MAX, &mut columns).unwrap();
+        } else {
+            assert_eq!(chunk.encoding, Encoding::Histogram);
+            decode_values(chunk.encoding, chunk.bytes, i64::MIN, i64::MAX, &mut histograms).unwrap();
+        }
+    }
+    assert_eq!((columns.timestamps, columns.values), (vec![500, 505, 510], vec![1.0, 2.0, 3.0]));
+    let times: Vec<i64> = (0..100)
+        .map(|i| i * 10)
+        .chain((50..60).map(|i| i * 20 + 10))
+        .filter(|t| ![500, 510].contains(t))
+        .collect();
+    assert_eq!(histograms.iter().map(|h| h.timestamp).collect::<Vec<_>>(), times);
+    for decoded in histograms {
+        let HistogramValue::Integer(value) = decoded.value else { panic!("a float histogram") };
+        assert_eq!(value.count, decoded.timestamp as u64);
+        assert_ne!(value.counter_reset_hint, CounterResetHint::CounterReset, "at {}", decoded.timestamp);
+    }
 }

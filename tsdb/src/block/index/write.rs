@@ -48,10 +48,13 @@ impl IndexWriter {
     /// Begins the index of the block in a directory.
     pub(crate) fn create(fs: &dyn Fs, block_dir: &std::path::Path) -> Result<Self, StorageError> {
         let path = block_dir.join(FILE_NAME);
+        let mut symbols = SymbolCollector::default();
+        // Prometheus counts the texts of the pair of the list of all series among the symbols.
+        symbols.intern("");
         Ok(IndexWriter {
             spool: Output::create(fs, path.with_extension("spool"))?,
             path,
-            symbols: SymbolCollector::default(),
+            symbols,
             pair_numbers: HashMap::default(),
             pairs: Vec::new(),
             counts: Vec::new(),

@@ -1,0 +1,242 @@
+//! A storage for tests: series in a map, samples in a map, nothing clever.
+//!
+//! It keeps what it is given, staleness markers and start timestamps included, and lets samples come in any
+//! order. What differs from a real one: nothing outlives the process, and a sample may not be replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, RwLock};
+
+use model::cancel::Cancel;
+use model::histogram::FloatHistogram;
+use model::labels::Labels;
+use model::matcher::{Matcher, all_match};
+use model::storage::{
+    AppendError, LabelColumn, Querier, Queryable, SampleColumns, SampleValue, SelectHints, SeriesSet,
+    StorageError,
+};
+use model::time::TimestampMs;
+use model::value::{STALE_NAN, is_stale_nan};
+
+/// A sample as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its value.
+    pub value: SampleValue,
+    /// When the counting of what it counts began; 0 if that isn't known.
+    pub start_timestamp_ms: TimestampMs,
+}
+
+type Samples = BTreeMap<TimestampMs, Sample>;
+type Series = BTreeMap<Labels, Arc<Samples>>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MemoryStorage {
+    /// Replaced as a whole by writers, so that a querier's view doesn't change.
+    series: RwLock<Arc<Series>>,
+}
+
+impl MemoryStorage {
+    /// A storage without series.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        *self.write() = Arc::default();
+    }
+
+    /// Adds samples to a series.
+    ///
+    /// # Errors
+    ///
+    /// The series has another value at one of the times. Samples before that one were added.
+    pub fn append(
+        &self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = (TimestampMs, Sample)>,
+    ) -> Result<(), AppendError> {
+        let mut all = self.write();
+        let series = Arc::make_mut(Arc::make_mut(&mut all).entry(labels.clone()).or_default());
+        for (timestamp_ms, sample) in samples {
+            let sample = of_series_kind(series, timestamp_ms, sample);
+            match series.get(&timestamp_ms) {
+                Some(known) if !is_same(&known.value, &sample.value) => {
+                    let (existing, new) = (as_float(&known.value), as_float(&sample.value));
+                    return Err(AppendError::Duplicate { timestamp_ms, existing, new });
+                }
+                Some(_) => {}
+                None => drop(series.insert(timestamp_ms, sample)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Arc<Series>> {
+        // A writer that panicked left a whole map behind: views are replaced at once.
+        self.series.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A staleness marker is of the kind of the sample before it.
+fn of_series_kind(series: &Samples, timestamp_ms: TimestampMs, sample: Sample) -> Sample {
+    let stale_float = matches!(sample.value, SampleValue::Float(value) if is_stale_nan(value));
+    match series.range(..timestamp_ms).next_back() {
+        Some((_, Sample { value: SampleValue::Histogram(_), .. })) if stale_float => {
+            let marker = FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() };
+            Sample { value: SampleValue::Histogram(Arc::new(marker)), ..sample }
+        }
+        _ => sample,
+    }
+}
+
+fn is_same(a: &SampleValue, b: &SampleValue) -> bool {
+    match (a, b) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => a.to_bits() == b.to_bits(),
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn as_float(value: &SampleValue) -> f64 {
+    match value {
+        SampleValue::Float(value) => *value,
+        SampleValue::Histogram(histogram) => histogram.sum,
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- reading
+
+impl Queryable for MemoryStorage {
+    fn querier(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<Box<dyn Querier>, StorageError> {
+        let series = Arc::clone(&self.series.read().unwrap_or_else(std::sync::PoisonError::into_inner));
+        Ok(Box::new(View { series, mint, maxt }))
+    }
+}
+
+/// What the storage held when it was asked for.
+#[derive(Debug)]
+struct View {
+    series: Arc<Series>,
+    mint: TimestampMs,
+    maxt: TimestampMs,
+}
+
+impl View {
+    fn matching(&self, matchers: &[Matcher]) -> impl Iterator<Item = (&Labels, &Arc<Samples>)> {
+        let in_range = |samples: &Samples| samples.range(self.mint..=self.maxt).next().is_some();
+        let wanted = move |labels: &Labels| all_match(matchers, labels);
+        self.series.iter().filter(move |(labels, samples)| wanted(labels) && in_range(samples))
+    }
+}
+
+impl Querier for View {
+    fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
+        if self.mint > self.maxt {
+            return Ok(Box::new(Selected { series: Vec::new() }));
+        }
+        let limit = if hints.limit == 0 { usize::MAX } else { hints.limit };
+        let series = self.matching(matchers).take(limit);
+        let series = series.map(|(labels, samples)| (labels.clone(), Arc::clone(samples))).collect();
+        Ok(Box::new(Selected { series }))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        limit: usize,
+        _cancel: &Cancel,
+    ) -> Result<Vec<String>, StorageError> {
+        let names: BTreeSet<&str> =
+            self.matching(matchers).flat_map(|(labels, _)| labels.iter().map(|(name, _)| name)).collect();
+        Ok(limited(names, limit))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        limit: usize,
+        _cancel: &Cancel,
+    ) -> Result<Vec<String>, StorageError> {
+        let values: BTreeSet<&str> =
+            self.matching(matchers).filter_map(|(labels, _)| labels.get(name)).collect();
+        Ok(limited(values, limit))
+    }
+}
+
+fn limited(texts: BTreeSet<&str>, limit: usize) -> Vec<String> {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    texts.into_iter().take(limit).map(str::to_owned).collect()
+}
+
+/// The series of a selection, by label set.
+#[derive(Debug)]
+struct Selected {
+    series: Vec<(Labels, Arc<Samples>)>,
+}
+
+impl SeriesSet for Selected {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, series: usize) -> Labels {
+        self.series[series].0.clone()
+    }
+
+    fn label_column(&self, name: &str) -> LabelColumn<'_> {
+        let mut column = LabelColumn { values: vec!["".into()], ids: Vec::new() };
+        let mut ids: BTreeMap<&str, u32> = BTreeMap::from([("", 0)]);
+        for (labels, _) in &self.series {
+            let value = labels.value(name);
+            let id = *ids.entry(value).or_insert_with(|| {
+                column.values.push(value.into());
+                column.values.len() as u32 - 1
+            });
+            column.ids.push(id);
+        }
+        column
+    }
+
+    fn read(
+        &self,
+        series: usize,
+        mint: TimestampMs,
+        maxt: TimestampMs,
+        out: &mut SampleColumns,
+    ) -> Result<(), StorageError> {
+        if mint > maxt {
+            return Ok(());
+        }
+        for (timestamp_ms, sample) in self.series[series].1.range(mint..=maxt) {
+            match &sample.value {
+                SampleValue::Float(value) => {
+                    out.timestamps.push(*timestamp_ms);
+                    out.values.push(*value);
+                    out.start_timestamps.push(sample.start_timestamp_ms);
+                }
+                SampleValue::Histogram(histogram) => {
+                    out.histogram_timestamps.push(*timestamp_ms);
+                    out.histograms.push(Arc::clone(histogram));
+                    out.histogram_start_timestamps.push(sample.start_timestamp_ms);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn last(
+        &self,
+        series: usize,
+        mint: TimestampMs,
+        maxt: TimestampMs,
+    ) -> Result<Option<(TimestampMs, SampleValue)>, StorageError> {
+        if mint > maxt {
+            return Ok(None);
+        }
+        let last = self.series[series].1.range(mint..=maxt).next_back();
+        Ok(last.map(|(timestamp_ms, sample)| (*timestamp_ms, sample.value.clone())))
+    }
+}
