@@ -213,7 +213,8 @@ impl Program {
         self.readiness.set(Phase::Ready);
         tracing::info!("Server is ready to receive web requests.");
         let mut checksum = self.checksum().await;
-        let mut auto_reload = tokio::time::interval(self.flags.auto_reload_interval.unwrap_or(METRICS_REFRESH));
+        let mut auto_reload =
+            tokio::time::interval(self.flags.auto_reload_interval.unwrap_or(METRICS_REFRESH));
         let mut refresh = tokio::time::interval(METRICS_REFRESH);
         loop {
             let changed = tokio::select! {

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 
 use clap::ValueEnum;
 use model::cancel::Cancel;
-use model::float_text::format_float;
+use model::float_text;
 use model::labels::{Labels, write_quoted};
 use model::storage::{SampleColumns, SelectHints, SeriesSet};
 
@@ -57,7 +57,7 @@ fn write_samples(
 ) -> anyhow::Result<()> {
     let series = if format == Format::Openmetrics { openmetrics(labels)? } else { labels.to_string() };
     for (at_ms, value) in samples.timestamps.iter().zip(&samples.values) {
-        let value = format_float(*value);
+        let value = float_text::general(*value);
         match format {
             Format::Openmetrics => {
                 let (seconds, millis) = (at_ms.div_euclid(1000), at_ms.rem_euclid(1000));
