@@ -88,7 +88,7 @@ fn tool(args: &[String]) -> ExitCode {
     match tool.command {
         Command::Check { what } => check::run(what, features),
         Command::Promql { what } => promql::run(what, features),
-        Command::Test { what } => test::run(what),
+        Command::Test { what } => test::run(what, features),
         Command::Tsdb { what } => tsdb::run(what),
     }
 }

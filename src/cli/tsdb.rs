@@ -1,26 +1,42 @@
-//! `tsdb …`: what is in a data directory.
+//! `tsdb …`: what is in a data directory. The directory isn't locked: a server may be using it.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's answers")]
+#![expect(clippy::print_stderr, reason = "the command line's answers")]
 
-mod dump;
-mod list;
-
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use model::cancel::Cancel;
 use model::matcher::Matcher;
 use model::time::TimestampMs;
-use tsdb::block::{Block, dir};
 use tsdb::fs::{Fs, RealFs};
+use tsdb::tools::{AnalyzeOptions, DumpFormat, DumpOptions, StoredBlocks, analyze, dump, list};
 
 use super::EXIT_FAILURE;
 
 /// What to do with a data directory.
 #[derive(Subcommand)]
 pub(super) enum Tsdb {
+    /// Print what a block is made of: the newest, or the one of this name
+    Analyze {
+        /// Lines of each list
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Read the chunks as well
+        #[arg(long)]
+        extended: bool,
+        /// A selector
+        #[arg(long = "match", default_value = "")]
+        selector: String,
+        /// The data directory
+        #[arg(default_value = "data/")]
+        path: PathBuf,
+        /// The block's name
+        block: Option<String>,
+    },
     /// List the blocks
     List {
         /// Print sizes and times as people read them
@@ -36,13 +52,22 @@ pub(super) enum Tsdb {
         what: Selection,
         /// How to print them
         #[arg(long, default_value = "prom")]
-        format: dump::Format,
+        format: Format,
     },
     /// Print the samples of the blocks as OpenMetrics
     DumpOpenmetrics {
         #[command(flatten)]
         what: Selection,
     },
+}
+
+/// How samples are printed.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// A line for each sample: labels, value, time in milliseconds
+    Prom,
+    /// A line for each series: its labels as JSON
+    Seriesjson,
 }
 
 /// Some samples of a data directory.
@@ -55,30 +80,16 @@ pub(super) struct Selection {
     #[arg(long, default_value_t = TimestampMs::MAX, allow_hyphen_values = true)]
     max_time: TimestampMs,
     /// A selector; can be repeated
-    #[arg(long = "match", default_value = "{__name__=~'(?s:.*)'}")]
+    #[arg(long = "match")]
     selectors: Vec<String>,
     /// The data directory
     #[arg(default_value = "data/")]
     path: PathBuf,
 }
 
-impl Selection {
-    fn matchers(&self) -> anyhow::Result<Vec<Vec<Matcher>>> {
-        let parsed = self.selectors.iter().map(|selector| promql::parse::parse_selector(selector));
-        parsed.collect::<Result<_, _>>().context("bad selector")
-    }
-}
-
 /// Does it.
 pub(super) fn run(what: Tsdb) -> ExitCode {
-    let done = match what {
-        Tsdb::List { human_readable, path } => {
-            blocks(&path).and_then(|blocks| list::print(&blocks, human_readable))
-        }
-        Tsdb::Dump { what, format } => dump::print(&what, format),
-        Tsdb::DumpOpenmetrics { what } => dump::print(&what, dump::Format::Openmetrics),
-    };
-    match done {
+    match print(what) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -87,12 +98,39 @@ pub(super) fn run(what: Tsdb) -> ExitCode {
     }
 }
 
-/// The blocks of a data directory, oldest first. The directory isn't locked: a server may be using it.
-fn blocks(path: &std::path::Path) -> anyhow::Result<Vec<Arc<Block>>> {
+fn print(what: Tsdb) -> anyhow::Result<()> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let found = dir::list(&*fs, path)?;
-    let opened = found.iter().map(|(_, path)| Block::open(Arc::clone(&fs), path));
-    let mut blocks: Vec<_> = opened.collect::<Result<_, _>>()?;
-    blocks.sort_by_key(|block| block.meta().min_time);
-    Ok(blocks)
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match what {
+        Tsdb::Analyze { limit, extended, selector, path, block } => {
+            let matchers = if selector.is_empty() { Vec::new() } else { matchers(&selector)? };
+            let options = AnalyzeOptions { block, matchers, selector, limit, extended };
+            analyze(&fs, &path, &options, &Cancel::new(), &mut out)?;
+        }
+        Tsdb::List { human_readable, path } => list(&fs, &path, human_readable, &mut out)?,
+        Tsdb::Dump { what, format } => {
+            let format = match format {
+                Format::Prom => DumpFormat::Prometheus,
+                Format::Seriesjson => DumpFormat::SeriesJson,
+            };
+            print_samples(&fs, &what, format, &mut out)?;
+        }
+        Tsdb::DumpOpenmetrics { what } => print_samples(&fs, &what, DumpFormat::OpenMetrics, &mut out)?,
+    }
+    out.flush().context("write output")
+}
+
+fn print_samples(
+    fs: &Arc<dyn Fs>,
+    what: &Selection,
+    format: DumpFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let selectors = what.selectors.iter().map(|selector| matchers(selector)).collect::<Result<_, _>>()?;
+    let options = DumpOptions { mint: what.min_time, maxt: what.max_time, selectors, format };
+    Ok(dump(&StoredBlocks::open(fs, &what.path)?, &options, &Cancel::new(), out)?)
+}
+
+fn matchers(selector: &str) -> anyhow::Result<Vec<Matcher>> {
+    promql::parse::parse_selector(selector).with_context(|| format!("bad selector {selector:?}"))
 }
