@@ -40,6 +40,7 @@ mod selector;
 pub mod server;
 pub mod state;
 mod v1;
+pub mod web_config;
 
 pub use options::ApiOptions;
 pub use server::{Parts, Server, ServerError};
