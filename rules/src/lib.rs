@@ -22,3 +22,4 @@ pub mod notify;
 pub mod recording;
 pub mod restore;
 pub mod template;
+pub mod unit_test;

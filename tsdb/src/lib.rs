@@ -38,6 +38,7 @@ pub mod postings;
 mod querier;
 pub mod retention;
 pub mod select;
+pub mod tools;
 mod wal;
 
 pub use db::{Damage, Db, HeadStats, OpenError};

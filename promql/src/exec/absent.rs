@@ -1,6 +1,6 @@
 //! `absent`, `absent_over_time`, `scalar`, `vector`: from many series to one, or back.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};

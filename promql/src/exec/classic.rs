@@ -1,7 +1,7 @@
 //! `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`: of classic histograms, whose buckets
 //! are series told apart by `le`, and of native ones.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use model::histogram::FloatHistogram;
@@ -17,13 +17,19 @@ use crate::annotations::{Annotations, ForcedMonotonicity};
 use crate::ast::Span;
 use crate::column::Column;
 use crate::engine::QueryError;
-use crate::functions::bucket::{self, Bucket};
-use crate::functions::native;
+use crate::functions::bucket;
+use crate::histogram::{self, ClassicBucket, NanObservations};
 use crate::plan::Call;
 use crate::value::Steps;
 
 /// The text of an info; `histogram_quantile` stands for its sister too, as in the reference.
 const FORCED_MONOTONICITY: &str = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+
+/// The texts of infos about observations that were NaN.
+const NAN_RESULT: &str = "input to histogram_quantile has NaN observations, result is NaN";
+const NAN_SKEW: &str = "input to histogram_quantile has NaN observations, result is skewed higher";
+const NAN_EXCLUDED: &str =
+    "input to histogram_fraction has NaN observations, which are excluded from all fractions";
 
 /// What is asked of a histogram at each step.
 enum Question {
@@ -174,11 +180,6 @@ impl<'q> Histograms<'q> {
         }
     }
 
-    fn native_name<'a>(&self, labels: &'a Labels) -> Option<&'a str> {
-        let name = labels.value(METRIC_NAME);
-        (self.ctx.features.delayed_name_removal && !name.is_empty()).then_some(name)
-    }
-
     fn answer_native(
         &self,
         question: &Question,
@@ -187,33 +188,42 @@ impl<'q> Histograms<'q> {
         labels: &Labels,
         notes: &mut Annotations,
     ) -> f64 {
-        let name = self.native_name(labels);
-        match question {
+        let (value, text) = match question {
             Question::Quantile(quantiles) => {
-                native::quantile(quantiles[step], histogram, name, self.span, notes)
+                let answer = histogram::quantile(quantiles[step], histogram);
+                let text = answer.nans.map(|nans| match nans {
+                    NanObservations::AreTheResult => NAN_RESULT,
+                    NanObservations::SkewTheResult => NAN_SKEW,
+                });
+                (answer.value, text)
             }
             Question::Fraction { lower, upper } => {
-                native::fraction(lower[step], upper[step], histogram, name, self.span, notes)
+                let answer = histogram::fraction(lower[step], upper[step], histogram);
+                (answer.value, answer.excludes_nans.then_some(NAN_EXCLUDED))
             }
+        };
+        if let Some(text) = text {
+            notes.info(self.span, self.about(text, labels));
         }
+        value
     }
 
     fn answer_classic(
         &self,
         question: &Question,
         step: usize,
-        buckets: &mut Vec<Bucket>,
+        buckets: &mut Vec<ClassicBucket>,
         labels: &Labels,
         notes: &mut Annotations,
     ) -> f64 {
         match question {
             Question::Quantile(quantiles) => {
-                let answer = bucket::quantile(quantiles[step], buckets);
+                let answer = histogram::classic_quantile(quantiles[step], buckets);
                 if let Some(forced) = answer.forced {
                     let time = self.steps.at(step);
                     let figures = ForcedMonotonicity {
-                        buckets: forced.buckets,
-                        diff_max: forced.diff_max,
+                        buckets: (forced.lowest_bound, forced.highest_bound),
+                        diff_max: forced.largest_difference,
                         times_ms: (time, time),
                         samples: 1,
                     };
@@ -225,7 +235,9 @@ impl<'q> Histograms<'q> {
                 }
                 answer.value
             }
-            Question::Fraction { lower, upper } => bucket::fraction(lower[step], upper[step], buckets),
+            Question::Fraction { lower, upper } => {
+                histogram::classic_fraction(lower[step], upper[step], buckets)
+            }
         }
     }
 
@@ -285,7 +297,7 @@ impl Source for Histograms<'_> {
         let mut columns: HashMap<u32, Column> = HashMap::new();
         let members = group.buckets.iter().map(|(_, series)| *series);
         for member in members.chain(group.native.iter().copied()).chain(group.malformed.iter().map(|m| m.0)) {
-            if let std::collections::hash_map::Entry::Vacant(vacant) = columns.entry(member) {
+            if let hashbrown::hash_map::Entry::Vacant(vacant) = columns.entry(member) {
                 let mut column = scratch.take_column();
                 self.input.read(member as usize, scratch, &mut column)?;
                 vacant.insert(column);
@@ -295,11 +307,11 @@ impl Source for Histograms<'_> {
         let bucket_columns: Vec<(f64, &Column)> =
             group.buckets.iter().map(|(b, s)| (*b, &columns[s])).collect();
         let native_columns: Vec<&Column> = group.native.iter().map(|series| &columns[series]).collect();
-        let mut buckets: Vec<Bucket> = Vec::new();
+        let mut buckets: Vec<ClassicBucket> = Vec::new();
         for step in (0..self.steps.count).filter(|step| Self::is_asked(question, *step)) {
             buckets.clear();
             for (bound, column) in &bucket_columns {
-                buckets.extend(column.float(step).map(|count| Bucket { upper: *bound, count }));
+                buckets.extend(column.float(step).map(|count| ClassicBucket { upper_bound: *bound, count }));
             }
             let histogram: Option<&Arc<FloatHistogram>> =
                 native_columns.iter().find_map(|c| c.histogram(step));

@@ -1,6 +1,8 @@
 //! `info`: adds labels of info metrics, such as `target_info`, to series of the same target.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use model::labels::{INSTANCE_NAME, JOB_NAME, Labels, LabelsBuilder, METRIC_NAME};

@@ -6,6 +6,7 @@ use model::regex::AnchoredRegex;
 use super::source::{Conflict, Relabelled, Source};
 use super::{Context, eval_vector};
 use crate::engine::QueryError;
+use crate::parse::is_utf8;
 use crate::plan::{Call, Node, NodeKind};
 use crate::value::Steps;
 
@@ -17,9 +18,9 @@ pub(crate) fn text(arg: &Node) -> &str {
     }
 }
 
-/// Any text but the empty one names a label.
-fn is_label_name(name: &str) -> bool {
-    !name.is_empty()
+/// Whether the text names a label: any but the empty one does, if it is UTF-8.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && is_utf8(name)
 }
 
 /// `label_replace(v, dst, replacement, src, regex)`

@@ -12,7 +12,8 @@ use super::source::{Conflict, Relabelled, Source, drop_metadata, without_metadat
 use super::{Context, Evaluated, eval_scalar, eval_vector};
 use crate::column::Column;
 use crate::engine::QueryError;
-use crate::functions::{date, map, native};
+use crate::functions::{date, map};
+use crate::histogram::{average, standard_deviation, variance};
 use crate::plan::function::{DatePart, HistogramStat, MapFunction};
 use crate::plan::{Call, Node};
 use crate::value::Steps;
@@ -140,9 +141,9 @@ fn stat(wanted: HistogramStat, histogram: &FloatHistogram) -> f64 {
     match wanted {
         HistogramStat::Count => histogram.count,
         HistogramStat::Sum => histogram.sum,
-        HistogramStat::Avg => histogram.sum / histogram.count,
-        HistogramStat::Stddev => native::variance(histogram).sqrt(),
-        HistogramStat::Stdvar => native::variance(histogram),
+        HistogramStat::Avg => average(histogram),
+        HistogramStat::Stddev => standard_deviation(histogram),
+        HistogramStat::Stdvar => variance(histogram),
     }
 }
 

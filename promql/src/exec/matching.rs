@@ -1,6 +1,6 @@
 //! Which series of two vectors belong together: decided once, from labels, for all steps.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use model::labels::{Labels, METRIC_NAME};
 

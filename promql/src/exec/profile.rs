@@ -150,6 +150,10 @@ impl RangeSource for WatchedRange<'_> {
         self.inner.label_column(name)
     }
 
+    fn common_name(&self) -> Option<&str> {
+        self.inner.common_name()
+    }
+
     fn drops_name(&self, series: usize) -> bool {
         self.inner.drops_name(series)
     }

@@ -5,8 +5,8 @@
 //! computed when it is read and held nowhere; what can't (groups of an aggregation, sides of a join) is held
 //! as columns.
 
+use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use model::labels::{Labels, METRIC_NAME};
 use model::storage::{LabelColumn, SampleColumns};
@@ -312,6 +312,11 @@ pub(crate) trait RangeSource: Send + Sync {
 
     /// One label of all series.
     fn label_column(&self, name: &str) -> LabelColumn<'_>;
+
+    /// The name that all series have, if that is known.
+    fn common_name(&self) -> Option<&str> {
+        None
+    }
 
     /// Whether the series' metadata labels go at the end of the query.
     fn drops_name(&self, series: usize) -> bool;

@@ -217,6 +217,10 @@ impl Windowed<'_> {
         if !matches!(self.function, WindowFunction::Rate | WindowFunction::Increase) {
             return;
         }
+        let by_name = !self.ctx.features.type_and_unit_labels;
+        if by_name && self.input.common_name().is_some_and(is_counter_name) {
+            return;
+        }
         if (0..out.len()).all(|step| out.float(step).is_none()) {
             return;
         }
@@ -225,12 +229,12 @@ impl Windowed<'_> {
         if name.is_empty() {
             return;
         }
-        if self.ctx.features.type_and_unit_labels {
+        if !by_name {
             let kind = labels.value(TYPE_LABEL);
             if kind != "counter" && kind != "histogram" {
                 notes.info(self.first_span, not_typed_counter(name, kind));
             }
-        } else if !COUNTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+        } else if !is_counter_name(name) {
             notes.info(self.first_span, not_named_counter(name));
         }
     }
@@ -242,15 +246,17 @@ impl Windowed<'_> {
         histograms: &[(u32, u32)],
     ) -> Result<(), QueryError> {
         let size = |(low, high): &(u32, u32)| u64::from(high - low);
-        let mut weights: Vec<u64> = vec![0];
-        for histogram in &samples.histograms {
-            weights.push(weights.last().copied().unwrap_or(0) + histogram_samples(histogram));
-        }
+        // Running weights of histograms, one more than there are.
+        let weights: Vec<u64> = match samples.histograms.is_empty() {
+            true => Vec::new(),
+            false => running_weights(samples),
+        };
         let weight = |(low, high): &(u32, u32)| weights[*high as usize] - weights[*low as usize];
         let counts = &self.ctx.counts;
         let (mut total, mut largest) = (0, 0);
         for step in 0..self.steps.count {
-            let seen = floats.get(step).map_or(0, size) + histograms.get(step).map_or(0, weight);
+            let seen = floats.get(step).map_or(0, size)
+                + histograms.get(step).filter(|_| !weights.is_empty()).map_or(0, weight);
             total += seen;
             largest = largest.max(seen);
             if counts.has_steps() {
@@ -262,7 +268,10 @@ impl Windowed<'_> {
         }
         if self.from_storage {
             let read = newly_seen(floats).map(|(low, high)| u64::from(high - low)).sum::<u64>()
-                + newly_seen(histograms).map(|range| weight(&range)).sum::<u64>();
+                + newly_seen(histograms)
+                    .filter(|_| !weights.is_empty())
+                    .map(|range| weight(&range))
+                    .sum::<u64>();
             counts.read.fetch_add(read, Ordering::Relaxed);
         }
         // The largest window is held only as long as the series is at hand.
@@ -334,6 +343,14 @@ impl Windowed<'_> {
     }
 }
 
+fn running_weights(samples: &SampleColumns) -> Vec<u64> {
+    let mut weights = vec![0];
+    for histogram in &samples.histograms {
+        weights.push(weights[weights.len() - 1] + histogram_samples(histogram));
+    }
+    weights
+}
+
 /// Of each window what no window before it had.
 fn newly_seen(bounds: &[(u32, u32)]) -> impl Iterator<Item = (u32, u32)> + '_ {
     let mut seen = 0;
@@ -351,6 +368,10 @@ fn invalid_quantile(quantile: f64) -> String {
 /// Text of a warning.
 pub(crate) fn start_overlap(metric_name: &str) -> String {
     format!("sample has start time that overlaps with previous sample timestamp for metric {metric_name:?}")
+}
+
+fn is_counter_name(name: &str) -> bool {
+    COUNTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 fn not_named_counter(metric_name: &str) -> String {

@@ -10,6 +10,7 @@ use super::mixed_window::{About, MixedWindow};
 use super::start;
 use crate::annotations::Annotations;
 use crate::ast::Span;
+use crate::histogram::HistogramMean;
 use crate::plan::function::WindowFunction;
 
 /// What is done with histograms, as messages name it.
@@ -112,7 +113,7 @@ pub(crate) fn mean(
     about: &About<'_>,
     notes: &mut Annotations,
 ) -> Option<FloatHistogram> {
-    let mut mean = HistogramMean::of(&window.histograms[0]);
+    let mut mean = HistogramMean::new(&window.histograms[0]);
     let (mut hints, mut own) = (HintsSeen::default(), Annotations::default());
     hints.see(&window.histograms[0]);
     for histogram in &window.histograms[1..] {
@@ -126,47 +127,7 @@ pub(crate) fn mean(
         note_conflict(&mut own, about.span, Operation::Aggregation);
     }
     notes.merge(own);
-    Some(mean.value())
-}
-
-/// A running mean: of a sum as long as that is finite, from then on updated with each histogram.
-#[derive(Clone, Debug)]
-pub(crate) struct HistogramMean {
-    sum: HistogramSum,
-    count: f64,
-    incremental: bool,
-}
-
-impl HistogramMean {
-    /// The mean of one.
-    pub(crate) fn of(first: &FloatHistogram) -> Self {
-        HistogramMean { sum: HistogramSum::new(first), count: 1.0, incremental: false }
-    }
-
-    pub(crate) fn add(&mut self, histogram: &FloatHistogram) -> Result<Combined, IncompatibleSchemas> {
-        self.count += 1.0;
-        if !self.incremental {
-            let mut sum = self.sum.clone();
-            let combined = sum.add(histogram)?;
-            if !sum.has_overflow() {
-                self.sum = sum;
-                return Ok(combined);
-            }
-            self.incremental = true;
-            self.sum.div(self.count - 1.0);
-        }
-        self.sum.mul((self.count - 1.0) / self.count);
-        let mut share = histogram.clone();
-        share.div(self.count);
-        self.sum.add(&share)
-    }
-
-    pub(crate) fn value(mut self) -> FloatHistogram {
-        if !self.incremental {
-            self.sum.div(self.count);
-        }
-        self.sum.total()
-    }
+    Some(mean.mean())
 }
 
 /// `current − previous`, or `current` alone after a reset, as a compacted gauge.

@@ -8,7 +8,6 @@ pub(crate) mod float_window;
 pub(crate) mod histogram_window;
 pub(crate) mod map;
 pub(crate) mod mixed_window;
-pub(crate) mod native;
 pub(crate) mod quantile;
 pub(crate) mod regression;
 pub(crate) mod start;

@@ -1,6 +1,6 @@
 //! Rewrites that make a plan cheaper and never change its answer.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::{Fetch, Node, NodeKind, Plan, Select};
 use crate::ast::ValueType;

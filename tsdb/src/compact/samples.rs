@@ -122,7 +122,7 @@ fn forget_hint(value: &mut HistogramValue) {
 }
 
 /// Encodes floats in as few chunks as the limits allow.
-fn encode_floats(
+pub(super) fn encode_floats(
     timestamps: &[TimestampMs],
     values: &[f64],
     starts: &[TimestampMs],

@@ -8,7 +8,7 @@ use model::labels::Labels;
 use model::storage::StorageError;
 use model::time::TimestampMs;
 
-use super::samples::{ChunkLimits, Samples};
+use super::samples::{ChunkLimits, Samples, encode_floats};
 use crate::block::index::ChunkMeta;
 use crate::block::tombstones::{Interval, Tombstones, kept};
 use crate::block::{Block, ChunkData};
@@ -79,6 +79,11 @@ impl SourceSeries {
         }
         samples.encode(ChunkLimits::SMALL, self);
         Ok(())
+    }
+
+    /// Adds floats in order of time, each timestamp once, in chunks as the head makes them.
+    pub fn push_floats(&mut self, timestamps: &[TimestampMs], values: &[f64]) {
+        encode_floats(timestamps, values, &[], ChunkLimits::SMALL, self);
     }
 
     /// Number of chunks.

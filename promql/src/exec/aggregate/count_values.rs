@@ -1,23 +1,23 @@
 //! `count_values`: how many series have each value.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
-use model::labels::{Labels, LabelsBuilder, METRIC_NAME, write_quoted};
+use model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 use model::storage::SampleValue;
 
 use super::super::drive::for_each_column;
+use super::super::label::is_label_name;
 use super::super::source::Held;
 use super::Task;
 use crate::column::Column;
 use crate::engine::QueryError;
+use crate::parse::quoted;
 
 /// Counts values under their texts.
 pub(super) fn count(task: &Task<'_, '_>) -> Result<Held, QueryError> {
     let label = task.text_param();
-    if label.is_empty() {
-        let mut quoted = String::new();
-        let _ = write_quoted(&mut quoted, label);
-        return Err(QueryError::Execution(format!("invalid label name {quoted}")));
+    if !is_label_name(label) {
+        return Err(QueryError::Execution(format!("invalid label name {}", quoted(label))));
     }
     let mut counts = Counts { task, label, slot_of: HashMap::new(), labels: Vec::new(), columns: Vec::new() };
     let mut held = task.ctx.budget.reserve(0)?;

@@ -1,6 +1,6 @@
 //! Which group a series belongs to.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use model::labels::{Labels, LabelsBuilder, METRIC_NAME};
 

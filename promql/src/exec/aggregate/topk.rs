@@ -142,7 +142,7 @@ fn collect(
     chosen: impl Iterator<Item = (usize, Vec<Candidate>)>,
 ) -> Result<Held, QueryError> {
     let steps = task.steps.count;
-    let mut slot_of: std::collections::HashMap<u32, usize> = std::collections::HashMap::new();
+    let mut slot_of: hashbrown::HashMap<u32, usize> = hashbrown::HashMap::new();
     let (mut labels, mut columns, mut drops) = (Vec::new(), Vec::new(), Vec::new());
     for (step, candidates) in chosen {
         for Candidate { value, series } in candidates {

@@ -8,8 +8,9 @@ use crate::annotations::Annotations;
 use crate::ast::Span;
 use crate::column::Column;
 use crate::functions::histogram_window::{
-    HintsSeen, HistogramMean, Operation, mixed_schemas, note_conflict, note_reconciled,
+    HintsSeen, Operation, mixed_schemas, note_conflict, note_reconciled,
 };
+use crate::histogram::HistogramMean;
 use crate::kahan::{self, Mean};
 
 /// The fold of `sum`.
@@ -113,7 +114,7 @@ impl HistogramTotal for HistogramSum {
 
 impl HistogramTotal for HistogramMean {
     fn of(first: &FloatHistogram) -> Self {
-        HistogramMean::of(first)
+        HistogramMean::new(first)
     }
 
     fn add(&mut self, histogram: &FloatHistogram) -> Result<Combined, IncompatibleSchemas> {
@@ -121,7 +122,7 @@ impl HistogramTotal for HistogramMean {
     }
 
     fn value(self) -> FloatHistogram {
-        HistogramMean::value(self)
+        self.mean()
     }
 }
 

@@ -10,7 +10,7 @@ use super::changes_metric;
 use crate::annotations::Annotations;
 use crate::ast::{BinaryOp, Span};
 use crate::functions::histogram_window::{Operation, note_conflict, note_reconciled};
-use crate::functions::native;
+use crate::histogram::{Keep, trim};
 
 /// What comes of two samples.
 #[derive(Clone, Debug)]
@@ -65,7 +65,9 @@ pub(crate) fn operate(
             Outcome::histogram(quotient)
         }
         (Histogram(l), Float(at)) if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) => {
-            let trimmed = native::trim(l, *at, op == BinaryOp::TrimUpper);
+            let keep = if op == BinaryOp::TrimUpper { Keep::Below } else { Keep::Above };
+            let mut trimmed = FloatHistogram::clone(l);
+            trim(&mut trimmed, *at, keep);
             Some(Outcome { sample: Histogram(Arc::new(trimmed)), keep: true })
         }
         (Histogram(l), Histogram(r)) if matches!(op, BinaryOp::Add | BinaryOp::Sub) => {

@@ -5,7 +5,7 @@
 //! series can be in each other's way, and all slots of an operation that fills in missing sides, are
 //! evaluated at once, step by step: see [`super::slot`].
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use model::labels::{Labels, LabelsBuilder};
 use model::storage::SampleValue;

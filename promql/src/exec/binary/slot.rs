@@ -1,6 +1,6 @@
 //! Slots whose series may be in each other's way: evaluated step by step, as the reference does.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use model::labels::Labels;
 use model::storage::SampleValue;
@@ -91,11 +91,8 @@ impl<'a, 'q> SlotEvaluation<'a, 'q> {
         one: Option<Present<'_>>,
     ) -> Result<(), QueryError> {
         let matching = self.join.matching;
-        // Fill values are those of the sides as written; the many side may be the right one.
-        let (fill_many, fill_one) = match swapped(matching) {
-            true => (matching.fill_right, matching.fill_left),
-            false => (matching.fill_left, matching.fill_right),
-        };
+        // As in the reference, `group_right` turns the sides around, but not their fill values.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         let mut inserted: HashSet<Labels> = HashSet::new();
         for (labels, sample) in many {
             match (&one, fill_one) {
