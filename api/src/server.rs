@@ -33,6 +33,7 @@ use crate::state::{
     AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
     StorageStatus, TargetsSource,
 };
+use crate::usage::Usage;
 use crate::web_config::{WebConfigError, WebConfigWatch, guard};
 
 /// How long requests in progress may take once the server is told to end.
@@ -113,6 +114,8 @@ pub(crate) struct App {
     pub(crate) metrics: HttpMetrics,
     /// One for each of [`ENDPOINTS`].
     pub(crate) endpoint_metrics: Vec<EndpointMetrics>,
+    /// Which metrics have been asked for.
+    pub(crate) usage: Usage,
     /// Set to true when the server ends: answers without an end are then ended.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -177,7 +180,14 @@ impl App {
     fn new(options: ApiOptions, parts: Parts) -> Result<App, ServerError> {
         let metrics = HttpMetrics::new(&parts.registry)?;
         let endpoint_metrics = ENDPOINTS.iter().map(|endpoint| metrics.endpoint(endpoint.pattern)).collect();
-        Ok(App { options, parts, metrics, endpoint_metrics, stopping: watch::Sender::new(false) })
+        Ok(App {
+            options,
+            parts,
+            metrics,
+            endpoint_metrics,
+            usage: Usage::default(),
+            stopping: watch::Sender::new(false),
+        })
     }
 }
 
