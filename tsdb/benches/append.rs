@@ -38,7 +38,7 @@ fn labels(target: usize, i: usize) -> Labels {
 }
 
 fn value(i: usize, scrape: i64) -> f64 {
-    if i % 3 == 0 { (scrape * 13 + i as i64) as f64 + 0.25 * (i % 5) as f64 } else { i as f64 }
+    if i.is_multiple_of(3) { (scrape * 13 + i as i64) as f64 + 0.25 * (i % 5) as f64 } else { i as f64 }
 }
 
 fn open(dir: &Path) -> Arc<Db> {
