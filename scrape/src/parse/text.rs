@@ -315,6 +315,10 @@ impl<'a> Lines<'a> for TextParser<'a> {
         Some(Sample { series: &rest[..series_len], value, timestamp_ms })
     }
 
+    fn metric_type(&self) -> MetricType {
+        self.metric_type
+    }
+
     fn skip_known(&mut self, line_len: usize, type_set: Option<MetricType>) {
         self.lexer.cursor.pos += line_len;
         if let Some(metric_type) = type_set {
