@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::histogram::{CounterResetHint, FloatHistogram};
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
 use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet};
@@ -53,7 +54,8 @@ pub(crate) fn wanted<'q>(
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
     let named = common_name(&select.matchers).is_some();
-    Ok(Box::new(Instant { ctx, set, named, reference: select.reference, steps, wanted }))
+    let (reference, stats_only) = (select.reference, select.stats_only);
+    Ok(Box::new(Instant { ctx, set, named, reference, stats_only, steps, wanted }))
 }
 
 /// The source of a range vector selector.
@@ -69,9 +71,10 @@ pub(crate) fn range<'q>(
         Some(ExtendedRange::Anchored) => (ctx.lookback_ms, 0),
         Some(ExtendedRange::Smoothed) => (ctx.lookback_ms, ctx.lookback_ms),
     };
-    let mint = reference.time(steps.start_ms) - range.range_ms - before + 1;
-    let maxt = reference.time(steps.end_ms()) + after;
-    Ok(Box::new(Ranged { ctx, set, name: common_name(&range.select.matchers), mint, maxt }))
+    let mint = first_of_window(reference.time(steps.start_ms), range.range_ms.saturating_add(before));
+    let maxt = reference.time(steps.end_ms()).saturating_add(after);
+    let (name, stats_only) = (common_name(&range.select.matchers), range.select.stats_only);
+    Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }
 
 /// The name that all series have, if the matchers tell it.
@@ -85,6 +88,11 @@ fn has_metadata_beside_names(set: &dyn SeriesSet) -> bool {
     [TYPE_LABEL, UNIT_LABEL].iter().any(|name| set.label_column(name).values.len() > 1)
 }
 
+/// The first millisecond of a window of so many that ends at `end`: windows are open on the left.
+fn first_of_window(end: i64, window_ms: i64) -> i64 {
+    end.saturating_sub(window_ms).saturating_add(1)
+}
+
 fn samples_between(mint: i64, maxt: i64) -> usize {
     (maxt.saturating_sub(mint) / SCRAPE_INTERVAL_GUESS_MS + 1).max(1) as usize
 }
@@ -94,6 +102,7 @@ struct Instant<'q> {
     set: Arc<dyn SeriesSet>,
     named: bool,
     reference: Reference,
+    stats_only: bool,
     steps: Steps,
     wanted: Wanted,
 }
@@ -107,7 +116,7 @@ impl Instant<'_> {
     /// One step: the storage knows its newest sample without decoding what is before it.
     fn read_one(&self, series: usize, out: &mut Column) -> Result<(), QueryError> {
         let (at, _) = self.bounds();
-        let newest = self.set.last(series, at - self.ctx.lookback_ms + 1, at);
+        let newest = self.set.last(series, first_of_window(at, self.ctx.lookback_ms), at);
         let Some((time, sample)) = newest.map_err(|error| self.ctx.storage_error(error))? else {
             return Ok(());
         };
@@ -123,10 +132,12 @@ impl Instant<'_> {
     fn read_all(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         let (first, last) = self.bounds();
         let mut samples = scratch.take_samples();
-        let read = self.set.read(series, first - self.ctx.lookback_ms + 1, last, &mut samples);
+        let read = self.set.read(series, first_of_window(first, self.ctx.lookback_ms), last, &mut samples);
         read.map_err(|error| self.ctx.storage_error(error))?;
         if self.wanted != Wanted::Value {
             self.replace_by_times(&mut samples);
+        } else if self.stats_only {
+            reduce_to_stats(&mut samples.histograms);
         }
         if samples.histogram_timestamps.is_empty() {
             self.fill_floats(&samples.timestamps, &samples.values, &mut out.values);
@@ -172,7 +183,7 @@ impl Instant<'_> {
                 next += 1;
             }
             // A staleness marker is what absence looks like, so it needs no test.
-            if next > 0 && times[next - 1] > reference - lookback_ms {
+            if next > 0 && times[next - 1] > reference.saturating_sub(lookback_ms) {
                 *slot = values[next - 1];
             }
         }
@@ -192,7 +203,7 @@ impl Instant<'_> {
             let float_time = float.checked_sub(1).map(|i| samples.timestamps[i]);
             let histogram_time = histogram.checked_sub(1).map(|i| histogram_times[i]);
             let Some(newest) = float_time.max(histogram_time) else { continue };
-            if newest <= reference - self.ctx.lookback_ms {
+            if newest <= reference.saturating_sub(self.ctx.lookback_ms) {
                 continue;
             }
             if float_time == Some(newest) {
@@ -248,7 +259,8 @@ impl Source for Instant<'_> {
 
     fn read(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         out.reset(self.steps.count);
-        if self.steps.count == 1 && self.wanted != Wanted::StartTimestamp {
+        let newest_tells_all = self.wanted != Wanted::StartTimestamp && !self.stats_only;
+        if self.steps.count == 1 && newest_tells_all {
             self.read_one(series, out)?;
         } else {
             self.read_all(series, scratch, out)?;
@@ -262,6 +274,7 @@ struct Ranged<'q> {
     set: Arc<dyn SeriesSet>,
     /// The name that all series have.
     name: Option<&'q str>,
+    stats_only: bool,
     mint: i64,
     maxt: i64,
 }
@@ -302,7 +315,33 @@ impl RangeSource for Ranged<'_> {
         let read = self.set.read(series, self.mint, self.maxt, out);
         read.map_err(|error| self.ctx.storage_error(error))?;
         remove_stale(out);
+        if self.stats_only {
+            reduce_to_stats(&mut out.histograms);
+        }
         Ok(())
+    }
+}
+
+/// Takes from histograms what neither count nor sum needs, after having told from it where counters were
+/// reset: afterwards that couldn't be told any more.
+fn reduce_to_stats(histograms: &mut [Arc<FloatHistogram>]) {
+    let mut previous: Option<Arc<FloatHistogram>> = None;
+    for histogram in histograms.iter_mut().filter(|histogram| !histogram.is_stale()) {
+        let hint = match (histogram.counter_reset_hint, &previous) {
+            (CounterResetHint::Unknown, Some(previous)) if histogram.detect_reset(previous) => {
+                CounterResetHint::CounterReset
+            }
+            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotCounterReset,
+            (hint, _) => hint,
+        };
+        let stats = FloatHistogram {
+            counter_reset_hint: hint,
+            schema: histogram.schema,
+            count: histogram.count,
+            sum: histogram.sum,
+            ..FloatHistogram::default()
+        };
+        previous = Some(std::mem::replace(histogram, Arc::new(stats)));
     }
 }
 
@@ -335,7 +374,8 @@ pub(crate) fn between<'q>(
     steps: Steps,
 ) -> Result<Box<dyn RangeSource + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
-    let mint = select.reference.time(steps.start_ms) - ctx.lookback_ms + 1;
-    let maxt = select.reference.time(steps.end_ms()) + ctx.lookback_ms;
-    Ok(Box::new(Ranged { ctx, set, name: common_name(&select.matchers), mint, maxt }))
+    let mint = first_of_window(select.reference.time(steps.start_ms), ctx.lookback_ms);
+    let maxt = select.reference.time(steps.end_ms()).saturating_add(ctx.lookback_ms);
+    let (name, stats_only) = (common_name(&select.matchers), select.stats_only);
+    Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }

@@ -71,7 +71,7 @@ pub(crate) struct Reference {
 impl Reference {
     /// The reference time of a step.
     pub(crate) fn time(self, step_ms: TimestampMs) -> TimestampMs {
-        self.at_ms.unwrap_or(step_ms) - self.offset_ms
+        self.at_ms.unwrap_or(step_ms).saturating_sub(self.offset_ms)
     }
 }
 
@@ -83,6 +83,8 @@ pub(crate) struct Select {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) reference: Reference,
     pub(crate) extended: Option<ExtendedRange>,
+    /// Whether of histograms only count, sum and counter resets matter.
+    pub(crate) stats_only: bool,
 }
 
 /// A range vector selector.
