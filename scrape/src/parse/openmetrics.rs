@@ -165,6 +165,7 @@ impl<'a> Lexer<'a> {
         let rest = self.cursor.rest();
         let len = rest.iter().skip(1).take_while(|byte| !matches!(byte, b' ' | b'\n')).count();
         if rest[0] != b' ' || len == 0 {
+            self.cursor.pos += usize::from(rest[0] == b' ');
             return Token::Invalid;
         }
         self.state = next;
