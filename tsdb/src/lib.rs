@@ -26,13 +26,11 @@ mod compaction;
 pub mod db;
 mod error;
 pub mod fs;
-#[allow(dead_code)]
 mod head;
 mod head_chunks;
 mod maintenance;
 mod merge;
 pub mod metrics;
-#[allow(dead_code)]
 pub mod options;
 pub mod postings;
 mod querier;

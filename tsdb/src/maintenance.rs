@@ -126,6 +126,12 @@ impl Db {
         metrics.series.set(index.len() as i64);
         metrics.symbol_table_bytes.set(index.symbols().text_bytes() as i64);
         drop(index);
+        let ring = head.exemplars.lock();
+        let (exemplars, with_exemplars) = ring.counts();
+        metrics.exemplars_in_storage.set(exemplars as i64);
+        metrics.exemplars_series.set(with_exemplars as i64);
+        metrics.exemplars_last_timestamp.set(ring.oldest().unwrap_or(0) as f64 / 1000.0);
+        drop(ring);
         let blocks = self.blocks.all();
         metrics.blocks_loaded.set(blocks.len() as i64);
         metrics.storage_blocks_bytes.set(blocks.iter().map(|block| block.size_bytes() as i64).sum());

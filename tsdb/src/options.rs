@@ -1,7 +1,5 @@
 //! How a database is to behave. Durations are milliseconds.
 
-use model::time::TimestampMs;
-
 const HOUR_MS: i64 = 3_600_000;
 
 /// See the module.
@@ -101,11 +99,5 @@ impl Options {
             return Err("samples-per-chunk has to be above 0".to_owned());
         }
         Ok(())
-    }
-
-    /// Time ranges of blocks, each three times the one before, up to the longest allowed.
-    pub(crate) fn block_ranges(&self) -> Vec<TimestampMs> {
-        let ranges = std::iter::successors(Some(self.min_block_duration_ms), |range| range.checked_mul(3));
-        ranges.take(10).take_while(|range| *range <= self.max_block_duration_ms).collect()
     }
 }

@@ -113,11 +113,6 @@ impl Bounds {
         (min <= max).then_some((min, max))
     }
 
-    /// Time of the oldest sample that came out of order.
-    pub(crate) fn late_min_t(&self) -> Option<TimestampMs> {
-        Some(self.late_min_t.load(Ordering::Acquire)).filter(|time| *time != i64::MAX)
-    }
-
     /// Notes a sample that came out of order.
     pub(crate) fn extend_late(&self, timestamp: TimestampMs) {
         self.late_min_t.fetch_min(timestamp, Ordering::AcqRel);
