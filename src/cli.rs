@@ -4,7 +4,10 @@
 //! that whatever follows.
 
 mod check;
+mod promql;
 mod serve;
+mod test;
+mod tsdb;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,10 +15,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::version;
+use ::promql::features::Features;
+
+use crate::{flags, version};
 
 /// Something failed, as the reference's tool ends.
 const EXIT_FAILURE: u8 = 1;
+
+/// Nothing is wrong, but something is odd, and that was to be an error.
+const EXIT_LINT: u8 = 3;
 
 /// A command line of the server that can't be understood.
 const EXIT_USAGE: u8 = 2;
@@ -33,6 +41,12 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 #[derive(Parser)]
 #[command(name = "ferula", version = version::shown(), arg_required_else_help = true)]
 struct Tool {
+    /// Allow what is experimental; here that is always allowed
+    #[arg(long, global = true)]
+    experimental: bool,
+    /// Features of PromQL to switch on, comma-separated; can be repeated
+    #[arg(long = "enable-feature", global = true, value_delimiter = ',')]
+    features: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,6 +57,21 @@ enum Command {
     Check {
         #[command(subcommand)]
         what: check::Check,
+    },
+    /// Write expressions anew, or show how they are evaluated
+    Promql {
+        #[command(subcommand)]
+        what: promql::Promql,
+    },
+    /// Run test scripts
+    Test {
+        #[command(subcommand)]
+        what: test::Test,
+    },
+    /// Look at a data directory
+    Tsdb {
+        #[command(subcommand)]
+        what: tsdb::Tsdb,
     },
 }
 
@@ -55,7 +84,23 @@ fn tool(args: &[String]) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_FAILURE } else { 0 });
         }
     };
+    let features = features(&tool.features);
     match tool.command {
-        Command::Check { what } => check::run(what),
+        Command::Check { what } => check::run(what, features),
+        Command::Promql { what } => promql::run(what, features),
+        Command::Test { what } => test::run(what, features),
+        Command::Tsdb { what } => tsdb::run(what),
     }
+}
+
+/// The features that `--enable-feature` names; others are warned of.
+#[expect(clippy::print_stderr, reason = "the command line's answers")]
+fn features(names: &[String]) -> Features {
+    let mut features = Features::default();
+    for name in names {
+        if !flags::enable_promql_feature(name, &mut features) && name != "promql-duration-expr" {
+            eprintln!("  WARNING: Unknown feature passed to --enable-feature: {name}");
+        }
+    }
+    features
 }

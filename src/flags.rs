@@ -46,7 +46,6 @@ pub(crate) struct Flags {
     pub(crate) web: WebFlags,
     pub(crate) storage: StorageFlags,
     pub(crate) query: QueryFlags,
-    #[allow(dead_code, reason = "for the scrape manager")]
     pub(crate) scrape: ScrapeFlags,
     pub(crate) features: Features,
     pub(crate) log_level: tracing::Level,
@@ -99,7 +98,6 @@ pub(crate) struct QueryFlags {
 
 /// `--scrape.*`.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the scrape manager")]
 pub(crate) struct ScrapeFlags {
     pub(crate) adjust_timestamps: bool,
     pub(crate) timestamp_tolerance: Duration,
@@ -110,6 +108,7 @@ pub(crate) struct ScrapeFlags {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
     pub(crate) extra_scrape_metrics: bool,
+    pub(crate) promql: promql::features::Features,
     /// Names that no feature has: a warning in the log.
     pub(crate) unknown: Vec<String>,
 }
@@ -211,7 +210,10 @@ impl Values {
                 Some((_, State::Missing(why))) => {
                     return Err(usage(&format!("feature {name} is not supported yet: {why}")));
                 }
-                Some(_) => features.extra_scrape_metrics |= name == "extra-scrape-metrics",
+                Some(_) if name == "extra-scrape-metrics" => features.extra_scrape_metrics = true,
+                Some(_) => {
+                    enable_promql_feature(name, &mut features.promql);
+                }
                 None if name.is_empty() => {}
                 None => features.unknown.push(name.to_owned()),
             }
@@ -323,6 +325,20 @@ impl Values {
     fn integer(&self, name: &str) -> usize {
         self.text(name).parse().unwrap_or(0)
     }
+}
+
+/// Switches on a feature of PromQL; false if it has none of this name.
+pub(crate) fn enable_promql_feature(name: &str, features: &mut promql::features::Features) -> bool {
+    let switch = match name {
+        "promql-experimental-functions" => &mut features.experimental_functions,
+        "promql-extended-range-selectors" => &mut features.extended_range_selectors,
+        "promql-binop-fill-modifiers" => &mut features.binop_fill_modifiers,
+        "promql-delayed-name-removal" => &mut features.delayed_name_removal,
+        "promql-per-step-stats" => &mut features.per_step_stats,
+        _ => return false,
+    };
+    *switch = true;
+    true
 }
 
 /// What the command line, or else the default, says of a flag.

@@ -43,6 +43,9 @@ const BLOCKING_THREADS_MAX: usize = 64;
 /// How long a thread that may block waits for more to do before it ends.
 const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(10);
 
+/// How often the sizes of the targets' caches are read for the metrics.
+const METRICS_REFRESH: Duration = Duration::from_secs(5);
+
 /// Runs the server until it is told to end.
 pub(crate) fn run(flags: Flags) -> anyhow::Result<()> {
     let config = Config::load_to_run(&flags.config_file)
@@ -73,6 +76,7 @@ struct Program {
     readiness: Readiness,
     notifications: Notifications,
     signals: Signals,
+    scraping: Arc<scrape::Manager>,
     stop_http: oneshot::Sender<()>,
     http: tokio::task::JoinHandle<()>,
 }
@@ -99,6 +103,12 @@ impl Program {
         let quit = Quit::default();
         let signals = Signals::new(quit.clone()).context("listening to signals")?;
         let storage = Storage::default();
+        let scraping = Arc::new(scrape::Manager::new(
+            Arc::new(storage.clone()),
+            Arc::clone(&clock),
+            &registry,
+            options::scrape(&flags),
+        )?);
         let write_receiver = match &flags.web.remote_write_versions {
             Some(accepted) => {
                 let options = ReceiverOptions { accepted: accepted.clone(), names: ValidationScheme::Utf8 };
@@ -107,13 +117,15 @@ impl Program {
             }
             None => None,
         };
+        let engine = options::engine(&flags, &reloader);
+        let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
         let parts = Parts {
             write_receiver,
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),
             exemplars: Arc::new(storage.clone()),
-            engine: Arc::new(Engine::new(options::engine(&flags, &reloader))),
-            targets: Arc::new(targets::Targets),
+            engine,
+            targets: Arc::new(targets::Targets(Arc::clone(&scraping))),
             alerts: Arc::new(status::NoAlerts),
             storage_status: Arc::new(storage.clone()),
             storage_admin: Arc::new(storage.clone()),
@@ -148,6 +160,7 @@ impl Program {
             readiness,
             notifications,
             signals,
+            scraping,
             stop_http,
             http,
         })
@@ -161,6 +174,8 @@ impl Program {
         }
         self.readiness.set(Phase::Stopping);
         self.notifications.add(SHUTTING_DOWN);
+        tracing::info!("Stopping scrape manager...");
+        self.scraping.shutdown().await;
         if let Some(db) = self.storage.take() {
             tracing::info!("Closing storage...");
             // What a checkpoint couldn't hold is in the log: the next start replays it.
@@ -188,20 +203,32 @@ impl Program {
 
     /// Hands the configuration to the parts and does what it is told until it is told to end.
     async fn run(&mut self) {
-        let parts: Vec<Box<dyn Part>> = Vec::new();
+        let parts: Vec<Box<dyn Part>> = vec![Box::new(targets::Scraping {
+            manager: Arc::clone(&self.scraping),
+            features: self.flags.features.clone(),
+        })];
         // An error is in the log and in the metrics; what could be applied is.
         let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
         self.notifications.remove(STARTING_UP);
         self.readiness.set(Phase::Ready);
         tracing::info!("Server is ready to receive web requests.");
         let mut checksum = self.checksum().await;
+        let mut auto_reload =
+            tokio::time::interval(self.flags.auto_reload_interval.unwrap_or(METRICS_REFRESH));
+        let mut refresh = tokio::time::interval(METRICS_REFRESH);
         loop {
             let changed = tokio::select! {
+                _ = refresh.tick() => {
+                    self.scraping.refresh_metrics();
+                    false
+                }
                 told = self.signals.next() => match told {
                     Told::End => return,
                     Told::Reload => true,
                 },
-                () = auto_reload_pause(&self.flags) => self.checksum().await != checksum,
+                _ = auto_reload.tick(), if self.flags.auto_reload_interval.is_some() => {
+                    self.checksum().await != checksum
+                }
             };
             if changed {
                 let _ = self.on_reloader(Reloader::reload).await;
@@ -224,13 +251,5 @@ impl Program {
     ) -> Option<T> {
         let reloader = Arc::clone(&self.reloader);
         spawn_blocking(move || work(&reloader)).await.ok()
-    }
-}
-
-/// Waits until it is time to look for changed files; for ever if nobody wants that.
-async fn auto_reload_pause(flags: &Flags) {
-    match flags.auto_reload_interval {
-        Some(interval) => tokio::time::sleep(interval).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,162 @@
 //! Discovery: where targets come from.
+//!
+//! Each section of a job's configuration is a **provider**: a task that yields target groups. A group has a
+//! source, and a later group of the same source takes its place; one without targets removes it. A provider
+//! that fails keeps quiet, so that its last good groups stand. [`Discovery`] holds the groups of all
+//! providers of a job.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use client::ClientError;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::config::DiscoveryConfigs;
+pub use self::group::TargetGroup;
+pub use self::metrics::DiscoveryMetrics;
+use self::refresh::Refreshed;
 
 pub mod config;
+mod dns;
+mod file;
 pub mod group;
+mod http;
+mod metrics;
+mod refresh;
 
-pub use group::TargetGroup;
+/// Updates that wait to be taken: a provider that is ahead of its reader waits.
+const UPDATES_WAITING_MAX: usize = 16;
+
+/// What providers need beside their configuration.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Whose targets these are, for logs and metrics.
+    pub job_name: String,
+    /// For providers that ask over HTTP.
+    pub client: client::Options,
+    /// Where refreshes are counted.
+    pub metrics: Option<DiscoveryMetrics>,
+}
+
+/// Target groups of one provider.
+#[derive(Debug)]
+struct Update {
+    provider: usize,
+    groups: Vec<TargetGroup>,
+}
+
+/// Where a provider puts its groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    provider: usize,
+    updates: mpsc::Sender<Update>,
+}
+
+impl Output {
+    /// Hands groups over. Says whether anybody is still interested.
+    pub(crate) async fn send(&self, groups: Vec<TargetGroup>) -> bool {
+        self.updates.send(Update { provider: self.provider, groups }).await.is_ok()
+    }
+}
+
+/// A provider at work; ends when nobody is interested any more.
+type Provider = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The groups of all providers of a job. Providers stop when it is dropped.
+#[derive(Debug)]
+pub struct Discovery {
+    updates: mpsc::Receiver<Update>,
+    /// Groups by provider and source.
+    groups: BTreeMap<(usize, String), TargetGroup>,
+    /// For each provider whether it has said something.
+    heard: Vec<bool>,
+    was_complete: bool,
+    _tasks: JoinSet<()>,
+}
+
+impl Discovery {
+    /// Starts the providers of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// A provider's HTTP client can't be made.
+    pub fn start(configs: &DiscoveryConfigs, context: &Context) -> Result<Self, ClientError> {
+        let (sender, updates) = mpsc::channel(UPDATES_WAITING_MAX);
+        let mut providers: Vec<Provider> = Vec::new();
+        let output = |provider| Output { provider, updates: sender.clone() };
+        if !configs.static_configs.is_empty() {
+            providers.push(Box::pin(send_static(configs.static_configs.clone(), output(providers.len()))));
+        }
+        for config in &configs.file_sd_configs {
+            let provider = file::run(config.clone(), context.clone(), output(providers.len()));
+            providers.push(Box::pin(provider));
+        }
+        for config in &configs.http_sd_configs {
+            let source = http::HttpDiscovery::new(config, context)?;
+            let refreshed = Refreshed::new(source, config.refresh_interval.0, context);
+            providers.push(Box::pin(refreshed.run(output(providers.len()))));
+        }
+        for config in &configs.dns_sd_configs {
+            let source = dns::DnsDiscovery::new(config, context);
+            let refreshed = Refreshed::new(source, config.refresh_interval.0, context);
+            providers.push(Box::pin(refreshed.run(output(providers.len()))));
+        }
+        let heard = vec![false; providers.len()];
+        let mut tasks = JoinSet::new();
+        for provider in providers {
+            tasks.spawn(provider);
+        }
+        let was_complete = heard.is_empty();
+        Ok(Discovery { updates, groups: BTreeMap::new(), heard, was_complete, _tasks: tasks })
+    }
+
+    /// Waits until there is news and takes it in. Never returns if there will be none.
+    pub async fn changed(&mut self) {
+        match self.updates.recv().await {
+            Some(update) => self.take(update),
+            None => std::future::pending().await,
+        }
+        while let Ok(update) = self.updates.try_recv() {
+            self.take(update);
+        }
+    }
+
+    fn take(&mut self, update: Update) {
+        self.heard[update.provider] = true;
+        for group in update.groups {
+            let key = (update.provider, group.source.clone());
+            if group.targets.is_empty() {
+                self.groups.remove(&key);
+            } else {
+                self.groups.insert(key, group);
+            }
+        }
+    }
+
+    /// Whether [`Self::complete`] has ever been true.
+    pub fn was_complete(&self) -> bool {
+        self.was_complete
+    }
+
+    /// Whether every provider has said something.
+    pub fn complete(&mut self) -> bool {
+        self.was_complete |= self.heard.iter().all(|heard| *heard);
+        self.was_complete
+    }
+
+    /// The groups as they are known.
+    pub fn groups(&self) -> impl Iterator<Item = &TargetGroup> {
+        self.groups.values()
+    }
+}
+
+/// The provider of targets that stand in the configuration itself: says them once.
+async fn send_static(configs: Vec<config::StaticConfig>, output: Output) {
+    let groups = configs
+        .into_iter()
+        .enumerate()
+        .map(|(index, config)| TargetGroup::of_addresses(&config.targets, config.labels, index.to_string()));
+    output.send(groups.collect()).await;
+}

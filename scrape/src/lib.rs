@@ -13,6 +13,24 @@
 //! - Only this crate and `remote` know wire formats.
 //! - Samples leave through [`model::storage::Appender`], one batch for each scrape.
 
+pub use self::manager::{Manager, Options};
+pub use self::status::{PoolStatus, TargetMetadata, TargetState, TargetStatus};
+
+mod cache;
 pub mod config;
 pub mod discovery;
+pub mod error;
+mod failure_log;
+mod fetch;
+mod ingest;
+mod manager;
+mod metadata;
+mod metrics;
 pub mod parse;
+mod pool;
+mod report;
+mod sample_labels;
+mod scrape_loop;
+mod session;
+mod status;
+pub mod target;

@@ -3,11 +3,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's answers")]
 
 mod config;
+mod rules;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use promql::features::Features;
 
 /// What to check.
 #[derive(Subcommand)]
@@ -21,11 +23,25 @@ pub(super) enum Check {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Check rule files, or standard input
+    Rules {
+        /// What to look for beside errors
+        #[arg(long, default_value = "duplicate-rules", value_parser = ["all", "duplicate-rules", "none"])]
+        lint: String,
+        /// Fail if that is found
+        #[arg(long)]
+        lint_fatal: bool,
+        /// The files
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Checks.
-pub(super) fn run(what: Check) -> ExitCode {
+pub(super) fn run(what: Check, features: Features) -> ExitCode {
     match what {
         Check::Config { syntax_only, files } => config::run(&files, syntax_only),
+        Check::Rules { lint, lint_fatal, files } => {
+            rules::run(&files, rules::Lint { duplicates: lint != "none", fatal: lint_fatal }, features)
+        }
     }
 }

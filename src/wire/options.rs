@@ -15,6 +15,7 @@ use super::url;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
 use crate::reload::Reloader;
+use crate::version;
 
 /// How long samples are kept if nobody says.
 const DEFAULT_RETENTION: PromDuration = PromDuration::from_secs(15 * 24 * 3600);
@@ -81,7 +82,20 @@ pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>) -> EngineOptions {
         default_subquery_step: DefaultSubqueryStep(Arc::new(move || {
             reloader.current().global.evaluation_interval.as_millis()
         })),
+        features: flags.features.promql,
         ..EngineOptions::default()
+    }
+}
+
+/// The options of scraping.
+pub(super) fn scrape(flags: &Flags) -> scrape::Options {
+    scrape::Options {
+        user_agent: format!("Prometheus/{}", version::SPOKEN),
+        hostname: hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        discovery_reload_interval: flags.scrape.discovery_reload_interval,
+        align_timestamps: flags.scrape.adjust_timestamps,
+        timestamp_tolerance: flags.scrape.timestamp_tolerance,
+        ..scrape::Options::default()
     }
 }
 

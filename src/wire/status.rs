@@ -6,10 +6,11 @@ use std::sync::Arc;
 use api::state::{
     Alertmanagers, AlertsSource, BuildInfo, ConfigSource, Lifecycle, RuleGroup, RuntimeInfo, RuntimeSource,
 };
-use model::labels::{Labels, LabelsBuilder};
+use model::labels::Labels;
 use model::time::TimestampMs;
 
 use super::options;
+use crate::config::Config;
 use crate::flags::Flags;
 use crate::reload::Reloader;
 use crate::shutdown::Quit;
@@ -29,11 +30,7 @@ impl ConfigSource for Configuration {
     }
 
     fn external_labels(&self) -> Labels {
-        let mut labels = LabelsBuilder::default();
-        for (name, value) in &self.reloader.current().global.external_labels {
-            labels.set(name, value);
-        }
-        labels.build()
+        external_labels(&self.reloader.current())
     }
 
     fn flags(&self) -> BTreeMap<String, String> {
@@ -43,6 +40,11 @@ impl ConfigSource for Configuration {
     fn features(&self) -> BTreeMap<String, BTreeMap<String, bool>> {
         super::features::by_category(&self.flags)
     }
+}
+
+/// `global.external_labels`.
+pub(super) fn external_labels(config: &Config) -> Labels {
+    Labels::from_pairs(&config.global.external_labels)
 }
 
 /// How the process is doing.

@@ -49,4 +49,9 @@ impl Written {
         }
         Ok(builder.build())
     }
+
+    pub(super) fn into_group(self, source: String) -> Result<TargetGroup, String> {
+        let labels = self.labels()?;
+        Ok(TargetGroup::of_addresses(&self.targets.unwrap_or_default(), labels, source))
+    }
 }

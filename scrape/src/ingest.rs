@@ -1,0 +1,295 @@
+//! One response into one batch.
+
+use model::exemplar::Exemplar;
+use model::labels::Labels;
+use model::metadata::MetricType;
+use model::storage::{Batch, FloatSample, SeriesKey};
+use model::time::TimestampMs;
+
+use crate::cache::{LineCache, LineId, LineState, Slot};
+use crate::error::ScrapeError;
+use crate::metadata::MetadataCache;
+use crate::parse::{Entry, Lines, RawExemplar, Sample};
+use crate::sample_labels::SampleLabels;
+
+/// How far a sample may be ahead of the clock before it is dropped, as in the reference.
+const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// What a scrape saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Samples in the response.
+    pub(crate) scraped: u64,
+    /// Samples that relabelling left.
+    pub(crate) kept: u64,
+    /// Samples handed to the storage.
+    appended: u64,
+    /// Series that weren't there the last time.
+    pub(crate) series_added: u64,
+    /// Samples of a series that has one in this scrape already.
+    pub(crate) repeated: u64,
+    /// Samples too far in the future.
+    pub(crate) out_of_bounds: u64,
+}
+
+/// Who waits for the ref of a new series of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// A line of the cache.
+    Line(LineId),
+    /// One of the series that report on the scrape.
+    Report(usize),
+}
+
+/// Which lines a pass over the response takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// All.
+    First,
+    /// Those whose series the storage turned out not to know any more.
+    Forgotten,
+}
+
+/// Takes a response apart into a batch, with the target's memory of the last one.
+pub(crate) struct Ingest<'a> {
+    pub(crate) cache: &'a mut LineCache,
+    pub(crate) metadata: &'a mut MetadataCache,
+    pub(crate) recipe: SampleLabels<'a>,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) pending: &'a mut Vec<Pending>,
+    pub(crate) scrape_ms: TimestampMs,
+    pub(crate) pass: Pass,
+    /// Whether metadata goes into the batch.
+    pub(crate) with_metadata: bool,
+    pub(crate) counts: Counts,
+    /// The family that the last line of metadata spoke of, and whether it said something new.
+    pub(crate) family: Option<(u32, bool)>,
+}
+
+impl Ingest<'_> {
+    /// Reads a text format to its end.
+    pub(crate) fn read_lines<'b>(&mut self, mut parser: impl Lines<'b>) -> Result<(), ScrapeError> {
+        loop {
+            if self.known_line(&mut parser) {
+                continue;
+            }
+            let before = parser.rest();
+            match parser.next_entry()? {
+                None => break,
+                Some(Entry::Sample(sample)) => self.sample(&parser, sample)?,
+                Some(entry) => {
+                    let line = &before[..before.len() - parser.rest().len()];
+                    self.metadata_line(line, &entry);
+                }
+            }
+        }
+        self.check_sample_limit()
+    }
+
+    /// More samples than the limit fail the scrape, but only at its end: all of them are counted.
+    pub(crate) fn check_sample_limit(&self) -> Result<(), ScrapeError> {
+        if self.exceeds_sample_limit() { Err(ScrapeError::SampleLimit) } else { Ok(()) }
+    }
+
+    fn exceeds_sample_limit(&self) -> bool {
+        let limit = self.recipe.job.sample_limit;
+        limit > 0 && self.counts.appended > limit
+    }
+
+    /// Takes the next line if it is the one that stood here the last time.
+    #[inline]
+    fn known_line<'b>(&mut self, parser: &mut impl Lines<'b>) -> bool {
+        let Some(slot) = self.cache.expected_at(parser.rest()) else { return false };
+        match slot.state() {
+            LineState::Unaccepted => return false,
+            LineState::Series(_) | LineState::Dropped => {
+                let Some(sample) = parser.sample_after(slot.len()) else { return false };
+                let line = self.cache.advance();
+                self.known_sample(line, &slot, &sample, None);
+            }
+            LineState::Comment => {
+                parser.skip_known(slot.len(), None);
+                self.cache.advance();
+            }
+            LineState::Family(id, sets_type) => {
+                let metric_type = self.metadata.touch(id);
+                self.enter_family(id, false);
+                parser.skip_known(slot.len(), sets_type.then_some(metric_type));
+                self.cache.advance();
+            }
+        }
+        true
+    }
+
+    /// A sample whose line the cache may still know from another place.
+    fn sample<'b>(&mut self, parser: &impl Lines<'b>, sample: Sample<'b>) -> Result<(), ScrapeError> {
+        let exemplar = parser.exemplar();
+        let hash = self.cache.hash(sample.series);
+        let located = self.cache.locate(hash, sample.series.len());
+        let line = match located {
+            Some(line) => line,
+            None => self.cache.insert(Slot::new(hash, sample.series.len(), LineState::Unaccepted)),
+        };
+        let slot = *self.cache.slot_mut(line);
+        if slot.state() != LineState::Unaccepted {
+            self.known_sample(line, &slot, &sample, exemplar);
+            return Ok(());
+        }
+        self.counts.scraped += u64::from(self.pass == Pass::First);
+        let Some(labels) = self.recipe.resolve(&parser.labels())? else {
+            self.cache.slot_mut(line).set_state(LineState::Dropped);
+            return Ok(());
+        };
+        self.new_series(line, labels, |ingest, key| ingest.append_float(line, key, &sample, exemplar));
+        Ok(())
+    }
+
+    /// Gives a line the series of these labels, if its sample is one to append.
+    pub(crate) fn new_series(
+        &mut self,
+        line: LineId,
+        labels: Labels,
+        append: impl FnOnce(&mut Self, SeriesKey) -> bool,
+    ) {
+        self.counts.kept += u64::from(self.pass == Pass::First);
+        let metadata = if self.with_metadata { self.metadata_of(labels.metric_name()) } else { None };
+        let key = SeriesKey::New(self.batch.new_series.len() as u32);
+        if !append(self, key) {
+            return;
+        }
+        self.batch.add_series(labels);
+        self.pending.push(Pending::Line(line));
+        self.counts.series_added += u64::from(self.pass == Pass::First);
+        if let Some(metadata) = metadata {
+            self.batch.metadata.push((key, metadata));
+        }
+    }
+
+    #[inline]
+    fn known_sample(
+        &mut self,
+        line: LineId,
+        slot: &Slot,
+        sample: &Sample<'_>,
+        exemplar: Option<RawExemplar<'_>>,
+    ) {
+        if self.pass == Pass::Forgotten {
+            return;
+        }
+        self.counts.scraped += 1;
+        if let LineState::Series(series) = slot.state() {
+            self.counts.kept += 1;
+            let explicit = self.recipe.job.honor_timestamps && sample.timestamp_ms.is_some();
+            if slot.is_repeated() && !explicit {
+                self.counts.repeated += 1;
+                self.cache.track(line, false);
+                return;
+            }
+            let key = SeriesKey::Known(series);
+            if self.append_float(line, key, sample, exemplar) && self.with_metadata {
+                self.renew_metadata(key);
+            }
+        }
+    }
+
+    /// Sends metadata of a known series again if its family has just said something new.
+    fn renew_metadata(&mut self, key: SeriesKey) {
+        if let Some((id, true)) = self.family
+            && let Some((_, metadata)) = self.metadata.by_id(id)
+        {
+            self.batch.metadata.push((key, metadata.clone()));
+        }
+    }
+
+    #[inline]
+    fn append_float(
+        &mut self,
+        line: LineId,
+        series: SeriesKey,
+        sample: &Sample<'_>,
+        exemplar: Option<RawExemplar<'_>>,
+    ) -> bool {
+        let Some(timestamp_ms) = self.admit(line, sample.timestamp_ms) else { return false };
+        self.batch.floats.push(FloatSample { series, timestamp_ms, value: sample.value });
+        if let Some(exemplar) = exemplar {
+            self.append_exemplar(series, exemplar, timestamp_ms);
+        }
+        true
+    }
+
+    /// Decides whether a sample is appended, at which time, and whether its series ends with its line.
+    #[inline]
+    pub(crate) fn admit(&mut self, line: LineId, exposed_ms: Option<TimestampMs>) -> Option<TimestampMs> {
+        let exposed_ms = exposed_ms.filter(|_| self.recipe.job.honor_timestamps);
+        let timestamp_ms = exposed_ms.unwrap_or(self.scrape_ms);
+        self.cache.track(line, false);
+        if timestamp_ms > self.scrape_ms.saturating_add(FUTURE_MS_MAX) {
+            self.counts.out_of_bounds += 1;
+            return None;
+        }
+        self.counts.appended += 1;
+        if self.exceeds_sample_limit() {
+            return None;
+        }
+        self.cache.track(line, exposed_ms.is_none() || self.recipe.job.track_timestamps_staleness);
+        Some(timestamp_ms)
+    }
+
+    /// Adds an exemplar of a sample; without a time of its own it has the sample's.
+    pub(crate) fn append_exemplar(
+        &mut self,
+        series: SeriesKey,
+        exemplar: RawExemplar<'_>,
+        sample_ms: TimestampMs,
+    ) {
+        let exemplar = Exemplar {
+            labels: Labels::from_pairs(exemplar.labels),
+            value: exemplar.value,
+            timestamp_ms: Some(exemplar.timestamp_ms.unwrap_or(sample_ms)),
+        };
+        self.batch.exemplars.push((series, exemplar));
+    }
+
+    fn metadata_line(&mut self, line: &[u8], entry: &Entry<'_>) {
+        let state = self.metadata_entry(entry);
+        let hash = self.cache.hash(line);
+        match self.cache.locate(hash, line.len()) {
+            Some(known) => self.cache.slot_mut(known).set_state(state),
+            None => drop(self.cache.insert(Slot::new(hash, line.len(), state))),
+        }
+    }
+
+    /// Notes what an entry says of its family.
+    pub(crate) fn metadata_entry(&mut self, entry: &Entry<'_>) -> LineState {
+        let ((id, changed), sets_type) = match entry {
+            Entry::Help { family, help } => {
+                (self.metadata.update(family, |m| help.as_ref().clone_into(&mut m.help)), false)
+            }
+            Entry::Unit { family, unit } => {
+                (self.metadata.update(family, |m| unit.as_ref().clone_into(&mut m.unit)), false)
+            }
+            Entry::Type { family, metric_type } => {
+                (self.metadata.update(family, |m| m.metric_type = *metric_type), true)
+            }
+            Entry::Comment | Entry::Sample(_) => return LineState::Comment,
+        };
+        self.enter_family(id, changed);
+        LineState::Family(id, sets_type)
+    }
+
+    fn enter_family(&mut self, id: u32, changed: bool) {
+        let changed_before = matches!(self.family, Some((last, true)) if last == id);
+        self.family = Some((id, changed || changed_before));
+    }
+
+    /// The metadata of the family that a metric of this name belongs to.
+    fn metadata_of(&self, metric: &str) -> Option<model::metadata::Metadata> {
+        const SUFFIXES: [&str; 7] = ["_total", "_bucket", "_sum", "_count", "_gsum", "_gcount", "_info"];
+        let family = self.metadata.get(metric).or_else(|| {
+            let stem = SUFFIXES.iter().find_map(|suffix| metric.strip_suffix(suffix))?;
+            self.metadata.get(stem)
+        })?;
+        let says_nothing = family.metric_type == MetricType::Unknown && family.help.is_empty();
+        (!says_nothing).then(|| family.clone())
+    }
+}
