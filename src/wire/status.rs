@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::state::{
-    Alertmanagers, AlertsSource, BuildInfo, ConfigSource, Lifecycle, RuleGroup, RuntimeInfo, RuntimeSource,
-};
+use api::state::{BuildInfo, ConfigSource, Lifecycle, RuntimeInfo, RuntimeSource};
 use model::labels::Labels;
 use model::time::TimestampMs;
 
@@ -101,19 +99,5 @@ impl Lifecycle for Life {
 
     fn quit(&self) -> bool {
         self.quit.request()
-    }
-}
-
-/// There are no rules yet: nobody is told of anything.
-#[derive(Debug)]
-pub(super) struct NoAlerts;
-
-impl AlertsSource for NoAlerts {
-    fn groups(&self) -> Vec<RuleGroup> {
-        Vec::new()
-    }
-
-    fn alertmanagers(&self) -> Alertmanagers {
-        Alertmanagers::default()
     }
 }
