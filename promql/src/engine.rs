@@ -3,6 +3,7 @@
 mod evaluate;
 mod gate;
 mod metrics;
+mod stack;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use crate::plan::build::{Target, build};
 use crate::plan::explain::{PlanNode, explain};
 use crate::plan::{Plan, rewrite};
 use crate::value::Value;
-use evaluate::{Planned, TALL_STACK_BYTES};
+use evaluate::Planned;
 use gate::Gate;
 use metrics::EngineMetrics;
+use stack::{TALL_STACK_BYTES, with_room_for};
 
 /// How old an instant selector's sample may be, unless a flag or a query says otherwise.
 pub const LOOKBACK_DELTA_DEFAULT_MS: i64 = 5 * 60 * 1000;
@@ -319,10 +321,12 @@ impl Engine {
     ///
     /// See [`QueryError`].
     pub fn query(&self, storage: &dyn Queryable, request: &QueryRequest) -> Result<QueryResult, QueryError> {
-        let plan_started = Instant::now();
-        let (target, plan) = self.plan(request, true)?;
-        let planning = plan_started.elapsed();
-        self.run(storage, request, &plan, target, planning)
+        with_room_for(&request.query, || {
+            let plan_started = Instant::now();
+            let (target, plan) = self.plan(request, true)?;
+            let planning = plan_started.elapsed();
+            self.run(storage, request, &plan, target, planning)
+        })
     }
 
     /// Answers a query by the plan as it was written, without rewrites: what tests compare with.
@@ -343,8 +347,10 @@ impl Engine {
     ///
     /// If the query can't be planned.
     pub fn explain(&self, request: &QueryRequest) -> Result<PlanNode, QueryError> {
-        let (_, plan) = self.plan(request, true)?;
-        Ok(explain(&plan, None))
+        with_room_for(&request.query, || {
+            let (_, plan) = self.plan(request, true)?;
+            Ok(explain(&plan, None))
+        })
     }
 
     fn plan(&self, request: &QueryRequest, optimise: bool) -> Result<(Target, Plan), QueryError> {

@@ -22,11 +22,6 @@ use crate::plan::explain::explain;
 use crate::plan::{Node, NodeKind, Plan};
 use crate::value::{StepSeries, Steps, Value};
 
-/// Trees higher than this are evaluated on a stack of their own.
-const HEIGHT_ON_CALLERS_STACK_MAX: usize = 64;
-/// Enough for the highest tree that the parser lets pass, without optimisation.
-pub(crate) const TALL_STACK_BYTES: usize = 64 << 20;
-
 /// A query that has been planned.
 pub(super) struct Planned<'a> {
     pub(super) engine: &'a Engine,
@@ -39,23 +34,8 @@ pub(super) struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Evaluates the query, on a larger stack if its tree is a tall one.
+    /// Evaluates the query.
     pub(super) fn run(&self, storage: &dyn Queryable) -> Result<QueryResult, QueryError> {
-        if height(&self.plan.root) <= HEIGHT_ON_CALLERS_STACK_MAX {
-            return self.run_here(storage);
-        }
-        let failed = |what: &str| QueryError::Execution(format!("evaluation of a tall query {what}"));
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().name("tall-query".to_owned());
-            let thread = builder.stack_size(TALL_STACK_BYTES).spawn_scoped(scope, || self.run_here(storage));
-            match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(failed("panicked"))),
-                Err(error) => Err(failed(&format!("got no thread: {error}"))),
-            }
-        })
-    }
-
-    fn run_here(&self, storage: &dyn Queryable) -> Result<QueryResult, QueryError> {
         let prepare_started = Instant::now();
         let (engine, request) = (self.engine, self.request);
         let steps = self.target.steps();
@@ -133,17 +113,6 @@ impl Planned<'_> {
             Evaluated::Range(source) => Value::Matrix(matrix(ctx, root, &*source, timestamp_ms)?),
         })
     }
-}
-
-fn height(node: &Node) -> usize {
-    // Walked level by level: a tree that is too high for the stack is what is looked for.
-    let mut level = vec![node];
-    let mut height = 0;
-    while !level.is_empty() {
-        height += 1;
-        level = level.into_iter().flat_map(Node::inputs).collect();
-    }
-    height
 }
 
 fn sort(value: &mut Value) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use model::histogram::{CounterResetHint, FloatHistogram};
 use model::labels::{Labels, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
 use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet};
@@ -53,7 +54,8 @@ pub(crate) fn wanted<'q>(
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
     let named = common_name(&select.matchers).is_some();
-    Ok(Box::new(Instant { ctx, set, named, reference: select.reference, steps, wanted }))
+    let (reference, stats_only) = (select.reference, select.stats_only);
+    Ok(Box::new(Instant { ctx, set, named, reference, stats_only, steps, wanted }))
 }
 
 /// The source of a range vector selector.
@@ -71,7 +73,8 @@ pub(crate) fn range<'q>(
     };
     let mint = reference.time(steps.start_ms) - range.range_ms - before + 1;
     let maxt = reference.time(steps.end_ms()) + after;
-    Ok(Box::new(Ranged { ctx, set, name: common_name(&range.select.matchers), mint, maxt }))
+    let (name, stats_only) = (common_name(&range.select.matchers), range.select.stats_only);
+    Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }
 
 /// The name that all series have, if the matchers tell it.
@@ -94,6 +97,7 @@ struct Instant<'q> {
     set: Arc<dyn SeriesSet>,
     named: bool,
     reference: Reference,
+    stats_only: bool,
     steps: Steps,
     wanted: Wanted,
 }
@@ -127,6 +131,8 @@ impl Instant<'_> {
         read.map_err(|error| self.ctx.storage_error(error))?;
         if self.wanted != Wanted::Value {
             self.replace_by_times(&mut samples);
+        } else if self.stats_only {
+            reduce_to_stats(&mut samples.histograms);
         }
         if samples.histogram_timestamps.is_empty() {
             self.fill_floats(&samples.timestamps, &samples.values, &mut out.values);
@@ -248,7 +254,8 @@ impl Source for Instant<'_> {
 
     fn read(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         out.reset(self.steps.count);
-        if self.steps.count == 1 && self.wanted != Wanted::StartTimestamp {
+        let newest_tells_all = self.wanted != Wanted::StartTimestamp && !self.stats_only;
+        if self.steps.count == 1 && newest_tells_all {
             self.read_one(series, out)?;
         } else {
             self.read_all(series, scratch, out)?;
@@ -262,6 +269,7 @@ struct Ranged<'q> {
     set: Arc<dyn SeriesSet>,
     /// The name that all series have.
     name: Option<&'q str>,
+    stats_only: bool,
     mint: i64,
     maxt: i64,
 }
@@ -302,7 +310,33 @@ impl RangeSource for Ranged<'_> {
         let read = self.set.read(series, self.mint, self.maxt, out);
         read.map_err(|error| self.ctx.storage_error(error))?;
         remove_stale(out);
+        if self.stats_only {
+            reduce_to_stats(&mut out.histograms);
+        }
         Ok(())
+    }
+}
+
+/// Takes from histograms what neither count nor sum needs, after having told from it where counters were
+/// reset: afterwards that couldn't be told any more.
+fn reduce_to_stats(histograms: &mut [Arc<FloatHistogram>]) {
+    let mut previous: Option<Arc<FloatHistogram>> = None;
+    for histogram in histograms.iter_mut().filter(|histogram| !histogram.is_stale()) {
+        let hint = match (histogram.counter_reset_hint, &previous) {
+            (CounterResetHint::Unknown, Some(previous)) if histogram.detect_reset(previous) => {
+                CounterResetHint::CounterReset
+            }
+            (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotCounterReset,
+            (hint, _) => hint,
+        };
+        let stats = FloatHistogram {
+            counter_reset_hint: hint,
+            schema: histogram.schema,
+            count: histogram.count,
+            sum: histogram.sum,
+            ..FloatHistogram::default()
+        };
+        previous = Some(std::mem::replace(histogram, Arc::new(stats)));
     }
 }
 
@@ -337,5 +371,6 @@ pub(crate) fn between<'q>(
     let set = ctx.series_set(select.fetch)?;
     let mint = select.reference.time(steps.start_ms) - ctx.lookback_ms + 1;
     let maxt = select.reference.time(steps.end_ms()) + ctx.lookback_ms;
-    Ok(Box::new(Ranged { ctx, set, name: common_name(&select.matchers), mint, maxt }))
+    let (name, stats_only) = (common_name(&select.matchers), select.stats_only);
+    Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }

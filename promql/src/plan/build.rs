@@ -4,9 +4,9 @@ use model::matcher::Matcher;
 use model::time::TimestampMs;
 
 use super::duration::QueryDurations;
-use super::function::Function;
+use super::function::{Function, HistogramStat};
 use super::{Aggregate, Binary, Call, Fetch, Node, NodeKind, Plan, RangeSelect, Reference, Select, Subquery};
-use crate::ast::{self, AtModifier, ExprKind, ExtendedRange, Span, TimeModifiers};
+use crate::ast::{self, AtModifier, BinaryOp, ExprKind, ExtendedRange, Span, TimeModifiers};
 use crate::engine::QueryError;
 use crate::value::Steps;
 
@@ -38,7 +38,8 @@ impl Target {
 
 /// Builds the plan of a query, as it was written.
 pub(crate) fn build(expr: &ast::Expr, target: &Target) -> Result<Plan, QueryError> {
-    let mut builder = Builder { target, fetches: Vec::new(), nodes: 0, subqueries: Vec::new() };
+    let mut builder =
+        Builder { target, fetches: Vec::new(), nodes: 0, subqueries: Vec::new(), needs: Vec::new() };
     let root = builder.node(expr)?;
     Ok(Plan { root, fetches: builder.fetches, nodes: builder.nodes })
 }
@@ -49,9 +50,47 @@ struct Builder<'a> {
     nodes: usize,
     /// The subqueries around the expression at hand, outermost first: reference and range.
     subqueries: Vec<(Reference, i64)>,
+    /// What the operators around the expression at hand need of histograms, of those that tell.
+    needs: Vec<HistogramNeed>,
+}
+
+/// What an operator needs of the histograms below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HistogramNeed {
+    /// Count and sum.
+    Stats,
+    /// The buckets too: for quantiles, for trimming, or, in subqueries, to tell counter resets.
+    All,
+}
+
+impl HistogramNeed {
+    fn of(function: Function) -> Option<Self> {
+        match function {
+            Function::HistogramStat(HistogramStat::Count | HistogramStat::Sum | HistogramStat::Avg) => {
+                Some(HistogramNeed::Stats)
+            }
+            Function::HistogramQuantile | Function::HistogramQuantiles | Function::HistogramFraction => {
+                Some(HistogramNeed::All)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Builder<'_> {
+    /// Builds what is below an operator that needs something of histograms.
+    fn below<T>(
+        &mut self,
+        need: Option<HistogramNeed>,
+        build: impl FnOnce(&mut Self) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let outside = self.needs.len();
+        self.needs.extend(need);
+        let built = build(self);
+        self.needs.truncate(outside);
+        built
+    }
+
     fn node(&mut self, expr: &ast::Expr) -> Result<Node, QueryError> {
         let kind = match &expr.kind {
             ExprKind::Paren(inner) => return self.node(inner),
@@ -76,13 +115,19 @@ impl Builder<'_> {
                 grouping: aggregate.grouping.clone(),
                 without: aggregate.without,
             }),
-            ExprKind::Binary(binary) => NodeKind::Binary(Binary {
-                op: binary.op,
-                lhs: Box::new(self.node(&binary.lhs)?),
-                rhs: Box::new(self.node(&binary.rhs)?),
-                return_bool: binary.return_bool,
-                matching: binary.matching.clone(),
-            }),
+            ExprKind::Binary(binary) => {
+                let trims = matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+                let need = trims.then_some(HistogramNeed::All);
+                let (lhs, rhs) =
+                    self.below(need, |builder| Ok((builder.node(&binary.lhs)?, builder.node(&binary.rhs)?)))?;
+                NodeKind::Binary(Binary {
+                    op: binary.op,
+                    lhs: Box::new(lhs),
+                    rhs: Box::new(rhs),
+                    return_bool: binary.return_bool,
+                    matching: binary.matching.clone(),
+                })
+            }
         };
         Ok(self.numbered(expr.span, kind))
     }
@@ -101,7 +146,7 @@ impl Builder<'_> {
             None => self.target.default_subquery_step_ms,
         };
         self.subqueries.push((reference, range_ms));
-        let input = self.node(&subquery.expr);
+        let input = self.below(Some(HistogramNeed::All), |builder| builder.node(&subquery.expr));
         self.subqueries.pop();
         // A step below a millisecond is none at all; it can only come from a duration expression.
         Ok(NodeKind::Subquery(Subquery {
@@ -123,7 +168,9 @@ impl Builder<'_> {
             Function::QueryStep if target.start_ms == target.end_ms => NodeKind::Number(0.0),
             Function::QueryStep => NodeKind::Number(target.step_ms as f64 / 1000.0),
             function => {
-                let args = call.args.iter().map(|arg| self.node(arg)).collect::<Result<_, _>>()?;
+                let args = self.below(HistogramNeed::of(function), |builder| {
+                    call.args.iter().map(|arg| builder.node(arg)).collect::<Result<_, _>>()
+                })?;
                 NodeKind::Call(Call { name: call.function, function, args })
             }
         })
@@ -138,7 +185,15 @@ impl Builder<'_> {
         let reference = self.reference(modifiers)?;
         let (mint, maxt) = self.time_range(reference, range_ms, selector.extended);
         let fetch = self.fetch(&selector.matchers, mint, maxt);
-        Ok(Select { fetch, matchers: selector.matchers.clone(), reference, extended: selector.extended })
+        let stats_only =
+            self.needs.contains(&HistogramNeed::Stats) && !self.needs.contains(&HistogramNeed::All);
+        Ok(Select {
+            fetch,
+            matchers: selector.matchers.clone(),
+            reference,
+            extended: selector.extended,
+            stats_only,
+        })
     }
 
     fn reference(&self, modifiers: &TimeModifiers) -> Result<Reference, QueryError> {

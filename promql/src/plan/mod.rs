@@ -83,6 +83,8 @@ pub(crate) struct Select {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) reference: Reference,
     pub(crate) extended: Option<ExtendedRange>,
+    /// Whether of histograms only count, sum and counter resets matter.
+    pub(crate) stats_only: bool,
 }
 
 /// A range vector selector.

@@ -207,6 +207,8 @@ impl<'a> Block<'a> {
                 None => Vec::new(),
                 Some(starts) => self.starts_of(starts, &labels, values.len())?,
             };
+            // Of lines with the same labels the last one counts.
+            load.series.retain(|known| known.labels != labels);
             load.series.push(LoadedSeries { labels, values, start_offsets_ms });
         }
         self.no_lone_starts(&starts)?;

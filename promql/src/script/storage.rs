@@ -1,13 +1,15 @@
 //! A storage for tests: series in a map, samples in a map, nothing clever.
 //!
 //! It keeps what it is given, staleness markers and start timestamps included, and lets samples come in any
-//! order. What differs from a real one: nothing outlives the process, and a sample may not be replaced.
+//! order. Counter-reset hints of histograms come back as from the reference's chunks: a histogram that could be
+//! appended to the chunk of the one before it is known not to follow a reset, of others nothing is known. What
+//! differs from a real storage: nothing outlives the process, and a sample may not be replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 
 use model::cancel::Cancel;
-use model::histogram::FloatHistogram;
+use model::histogram::{CounterResetHint, FloatHistogram};
 use model::labels::Labels;
 use model::matcher::{Matcher, all_match};
 use model::storage::{
@@ -60,7 +62,8 @@ impl MemoryStorage {
         let mut all = self.write();
         let series = Arc::make_mut(Arc::make_mut(&mut all).entry(labels.clone()).or_default());
         for (timestamp_ms, sample) in samples {
-            let sample = of_series_kind(series, timestamp_ms, sample);
+            let before = series.range(..timestamp_ms).next_back().map(|(_, before)| &before.value);
+            let sample = Sample { value: after(before, sample.value), ..sample };
             match series.get(&timestamp_ms) {
                 Some(known) if !is_same(&known.value, &sample.value) => {
                     let (existing, new) = (as_float(&known.value), as_float(&sample.value));
@@ -79,16 +82,43 @@ impl MemoryStorage {
     }
 }
 
-/// A staleness marker is of the kind of the sample before it.
-fn of_series_kind(series: &Samples, timestamp_ms: TimestampMs, sample: Sample) -> Sample {
-    let stale_float = matches!(sample.value, SampleValue::Float(value) if is_stale_nan(value));
-    match series.range(..timestamp_ms).next_back() {
-        Some((_, Sample { value: SampleValue::Histogram(_), .. })) if stale_float => {
-            let marker = FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() };
-            Sample { value: SampleValue::Histogram(Arc::new(marker)), ..sample }
+/// The value as it is kept after the one before it.
+fn after(before: Option<&SampleValue>, value: SampleValue) -> SampleValue {
+    let Some(SampleValue::Histogram(before)) = before else { return with_hint(value, false) };
+    match value {
+        // A staleness marker is of the kind of the sample before it.
+        SampleValue::Float(value) if is_stale_nan(value) => {
+            SampleValue::Histogram(Arc::new(FloatHistogram { sum: STALE_NAN, ..FloatHistogram::default() }))
         }
-        _ => sample,
+        SampleValue::Float(value) => SampleValue::Float(value),
+        SampleValue::Histogram(histogram) => {
+            let continues = continues(before, &histogram);
+            with_hint(SampleValue::Histogram(histogram), continues)
+        }
     }
+}
+
+/// Whether a histogram could be appended to the chunk that ends with the one before it.
+fn continues(before: &FloatHistogram, histogram: &FloatHistogram) -> bool {
+    let told = [before.counter_reset_hint, histogram.counter_reset_hint];
+    if told.contains(&CounterResetHint::Gauge) || told[1] == CounterResetHint::CounterReset {
+        return false;
+    }
+    let compared = FloatHistogram { counter_reset_hint: CounterResetHint::Unknown, ..histogram.clone() };
+    !before.is_stale()
+        && before.schema == histogram.schema
+        && before.zero_threshold == histogram.zero_threshold
+        && !compared.detect_reset(before)
+}
+
+fn with_hint(value: SampleValue, continues: bool) -> SampleValue {
+    let SampleValue::Histogram(histogram) = value else { return value };
+    let hint = match histogram.counter_reset_hint {
+        CounterResetHint::Gauge => CounterResetHint::Gauge,
+        _ if continues => CounterResetHint::NotCounterReset,
+        _ => CounterResetHint::Unknown,
+    };
+    SampleValue::Histogram(Arc::new(FloatHistogram { counter_reset_hint: hint, ..(*histogram).clone() }))
 }
 
 fn is_same(a: &SampleValue, b: &SampleValue) -> bool {

@@ -2,6 +2,9 @@
 
 mod golden;
 mod grammar;
+mod limits;
+mod names;
 mod parse;
 mod planned;
 mod print;
+mod scripts;

@@ -9,13 +9,15 @@ use crate::golden;
 /// The scripts in a folder, by name.
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder can be listed").path()).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder can be listed").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
     paths.sort();
     paths
 }
 
 /// Runs all scripts of a folder, prints the counts of each, and returns how many there are.
+#[expect(clippy::print_stdout, reason = "the counts are what one runs this for")]
 fn run_all(folder: &Path) -> usize {
     let scripts = scripts(folder);
     let mut failures = Vec::new();
