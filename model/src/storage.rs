@@ -23,6 +23,7 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metadata::Metadata;
 use crate::time::TimestampMs;
+use crate::value::is_stale_nan;
 
 // ---------------------------------------------------------------------------------------------- errors
 
@@ -136,6 +137,21 @@ pub enum HistogramValue {
     Integer(Histogram),
     /// As rules and some programs make them.
     Float(FloatHistogram),
+}
+
+impl HistogramValue {
+    /// Whether the sample is a staleness marker.
+    pub fn is_stale(&self) -> bool {
+        is_stale_nan(self.sum())
+    }
+
+    /// The sum of all observations.
+    pub fn sum(&self) -> f64 {
+        match self {
+            HistogramValue::Integer(histogram) => histogram.sum,
+            HistogramValue::Float(histogram) => histogram.sum,
+        }
+    }
 }
 
 /// A histogram sample on its way in.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::ast::Span;
+use crate::functions::date::civil_from_days;
 
 /// Whether an annotation is a warning or an info.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,23 +205,6 @@ fn utc_text(timestamp_ms: i64) -> String {
     let seconds = in_day_ms / 1000;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-///
-/// Counts in eras of 400 years that begin in March, so that the leap day is the last of its year.
-pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    const DAYS_PER_ERA: i64 = 146_097;
-    const EPOCH_FROM_ERA: i64 = 719_468;
-    let shifted = days + EPOCH_FROM_ERA;
-    let era = shifted.div_euclid(DAYS_PER_ERA);
-    let of_era = shifted.rem_euclid(DAYS_PER_ERA);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = (of_year - (153 * march_month + 2) / 5 + 1) as u32;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 } as u32;
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Line and column of a byte of the query, both from 1; columns count bytes.

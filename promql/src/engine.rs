@@ -33,6 +33,8 @@ pub const LOOKBACK_DELTA_DEFAULT_MS: i64 = 5 * 60 * 1000;
 pub const MAX_SAMPLES_DEFAULT: u64 = 50_000_000;
 /// How long a query may take; the default of `--query.timeout`.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
+/// Timeouts that no clock can hold are this long.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Queries that run at the same time; the default of `--query.max-concurrency`.
 pub const MAX_CONCURRENCY_DEFAULT: usize = 20;
 
@@ -369,7 +371,7 @@ impl Engine {
             default_subquery_step_ms: (self.options.default_subquery_step.0)(),
         };
         if let QueryTime::Range { .. } = request.time {
-            check_range(&target)?;
+            check_range(&target, self.options.max_samples)?;
         }
         let mut plan = build(&expr, &target)?;
         let value_type = plan.root.value_type();
@@ -397,7 +399,7 @@ impl Engine {
         let started = Instant::now();
         let timeout =
             request.timeout.map_or(self.options.timeout, |timeout| timeout.min(self.options.timeout));
-        let deadline = started + timeout;
+        let deadline = started.checked_add(timeout).unwrap_or(started + TIMEOUT_MAX);
         let _running = Running::of(self.metrics.as_ref());
         let _turn = self.gate.enter(&request.cancel, deadline)?;
         let queued = started.elapsed();
@@ -424,7 +426,7 @@ impl Drop for Running<'_> {
     }
 }
 
-fn check_range(target: &Target) -> Result<(), QueryError> {
+fn check_range(target: &Target, max_samples: u64) -> Result<(), QueryError> {
     let wrong = |text: &str| Err(QueryError::InvalidParameter(text.to_owned()));
     if target.step_ms <= 0 {
         return wrong(
@@ -433,6 +435,12 @@ fn check_range(target: &Target) -> Result<(), QueryError> {
     }
     if target.end_ms < target.start_ms {
         return wrong("end timestamp must not be before start time");
+    }
+    let range_ms = target.end_ms.checked_sub(target.start_ms);
+    let steps = range_ms.map(|range_ms| (range_ms / target.step_ms).unsigned_abs() + 1);
+    if steps.is_none_or(|steps| steps > max_samples) {
+        // Not even one series could have a sample at every step.
+        return Err(QueryError::TooManySamples(Phase::Execution));
     }
     Ok(())
 }

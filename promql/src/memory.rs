@@ -57,6 +57,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Whether so many samples could be held, if there were no others.
+    pub(crate) fn allows_samples(&self, count: usize) -> bool {
+        count as u64 <= self.samples_max
+    }
+
     /// Samples held now.
     pub(crate) fn samples(&self) -> u64 {
         self.samples.load(Ordering::Relaxed)

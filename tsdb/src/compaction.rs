@@ -1,8 +1,11 @@
 //! When the head is cut into blocks, blocks are compacted, and old ones go.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use model::cancel::Cancel;
+use model::matcher::Matcher;
 use model::storage::StorageError;
 use model::time::TimestampMs;
 
@@ -12,7 +15,7 @@ use crate::blocks;
 use crate::codec::put_varint;
 use crate::compact::{PlanOptions, plan, ranges};
 use crate::db::Db;
-use crate::head::source::HeadSource;
+use crate::head::source::{HeadSource, Scope};
 use crate::retention::{Expired, Retention, StoredBlock, expired};
 use crate::wal::record::{SectionKind, put_section};
 
@@ -45,8 +48,104 @@ impl Db {
             self.cut_block(min, self.head.rules.range_end(min))?;
             cut = true;
         }
+        if !cut {
+            return Ok(());
+        }
+        self.compact_late()?;
         // A checkpoint now is small, and lets the log of what is in blocks go.
-        if cut { self.checkpoint_locked() } else { Ok(()) }
+        self.checkpoint_locked()
+    }
+
+    /// Writes the samples that came out of order as blocks, and drops them from the head.
+    fn compact_late(&self) -> Result<(), StorageError> {
+        let range_ms = self.options.min_block_duration_ms;
+        let late = self.head.seal_late();
+        let chunks = || late.values().flatten();
+        let (Some(min), Some(max)) = (chunks().map(|c| c.min_t).min(), chunks().map(|c| c.max_t).max())
+        else {
+            return Ok(());
+        };
+        let mut mint = self.head.rules.range_end(min).saturating_sub(range_ms);
+        if mint > min {
+            // Before 1970 ranges end at their multiples too.
+            mint = mint.saturating_sub(range_ms);
+        }
+        let mut written = Vec::new();
+        while mint <= max {
+            let maxt = mint.saturating_add(range_ms);
+            if chunks().any(|chunk| chunk.min_t < maxt && chunk.max_t >= mint) {
+                let started_ms = self.clock.now_ms();
+                let mut source = HeadSource::new(&self.head, Scope::Late(late.clone()), mint, maxt);
+                let hints = ["from-out-of-order"];
+                let meta =
+                    self.compactor.write(&self.dir, &mut source, (mint, maxt), &hints, &self.cancel)?;
+                self.note_compaction(started_ms, meta.as_ref());
+                if let Some(meta) = meta {
+                    written.push(self.blocks.open_block(meta.ulid)?);
+                }
+            }
+            mint = maxt;
+        }
+        let mut open = self.blocks.write();
+        written.into_iter().for_each(|block| blocks::insert(&mut open, block));
+        self.head.drop_late(&late);
+        Ok(())
+    }
+
+    /// Marks the samples in `[mint, maxt]`, both inclusive, of the series that satisfy all matchers as
+    /// deleted. When this returns, the deletion survives the process.
+    ///
+    /// # Errors
+    ///
+    /// It may have been done in part.
+    pub fn delete(
+        &self,
+        matchers: &[Matcher],
+        mint: TimestampMs,
+        maxt: TimestampMs,
+        cancel: &Cancel,
+    ) -> Result<(), StorageError> {
+        let _one = self.maintenance.lock();
+        for block in self.blocks.overlapping(mint, maxt) {
+            block.delete(mint, maxt, matchers, cancel)?;
+        }
+        self.head.delete(matchers, mint, maxt, cancel)
+    }
+
+    /// Writes the blocks that have deleted samples without them.
+    ///
+    /// # Errors
+    ///
+    /// The first that occurs. What was done until then stays done.
+    pub fn clean_tombstones(&self) -> Result<(), StorageError> {
+        let _one = self.maintenance.lock();
+        let started_ms = self.clock.now_ms();
+        for block in self.blocks.all() {
+            self.compactor.clean_tombstones(&self.dir, &block, &self.cancel)?;
+        }
+        let result = self.reload_blocks();
+        self.metrics.tombstone_cleanup.observe((self.clock.now_ms() - started_ms) as f64 / 1000.0);
+        result
+    }
+
+    /// Puts all blocks into another directory of the file system, by second names of their files, and the
+    /// head as a block, if that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// If a file can't be linked or written. What is there until then stays.
+    pub fn snapshot(&self, dir: &Path, with_head: bool) -> Result<(), StorageError> {
+        let _one = self.maintenance.lock();
+        self.fs.create_dir_all(dir).map_err(crate::error::io("create", dir))?;
+        for block in self.blocks.all() {
+            block.snapshot(dir)?;
+        }
+        if let (true, Some((min, max))) = (with_head, self.head.bounds.range_with_late()) {
+            let end = max.saturating_add(1);
+            let mut source = HeadSource::new(&self.head, Scope::All, min, end);
+            self.compactor.write(dir, &mut source, (min, end), &[], &self.cancel)?;
+        }
+        Ok(())
     }
 
     /// Writes all of the head as blocks and empties it, so that Prometheus finds everything.
@@ -59,6 +158,7 @@ impl Db {
         while let Some((min, _)) = self.head.bounds.range() {
             self.cut_block(min, self.head.rules.range_end(min))?;
         }
+        self.compact_late()?;
         self.checkpoint_locked()
     }
 
@@ -66,7 +166,7 @@ impl Db {
     fn cut_block(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<(), StorageError> {
         let started_ms = self.clock.now_ms();
         self.head.close_before(maxt);
-        let mut source = HeadSource::new(&self.head, mint, maxt);
+        let mut source = HeadSource::new(&self.head, Scope::InOrder, mint, maxt);
         self.metrics.compaction_populating_block.set(1);
         let written = self.compactor.write(&self.dir, &mut source, (mint, maxt), &[], &self.cancel);
         self.metrics.compaction_populating_block.set(0);

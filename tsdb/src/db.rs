@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use model::cancel::Cancel;
+use model::exemplar::Exemplar;
+use model::labels::Labels;
+use model::matcher::Matcher;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::{Clock, TimestampMs};
 use parking_lot::Mutex;
@@ -282,6 +285,27 @@ impl Db {
         }
     }
 
+    /// Exemplars in `[mint, maxt]`, both inclusive, of the series that satisfy all matchers of one of the
+    /// selectors; by series in order of labels, each in order of time.
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        mint: TimestampMs,
+        maxt: TimestampMs,
+    ) -> Vec<(Labels, Vec<Exemplar>)> {
+        self.head.exemplars.lock().select(selectors, mint, maxt)
+    }
+
+    /// Changes how many exemplars are kept; the oldest go.
+    pub fn set_max_exemplars(&self, count: usize) {
+        self.head.exemplars.lock().resize(count);
+    }
+
+    /// Changes how far behind the newest sample others are accepted out of order, in milliseconds.
+    pub fn set_out_of_order_time_window(&self, window_ms: i64) {
+        self.head.bounds.set_out_of_order_window(window_ms);
+    }
+
     /// Writes a checkpoint and stops taking commits. Queries go on.
     ///
     /// # Errors
@@ -374,8 +398,14 @@ fn open_head(
         let (dir, always) = (wal_dir.to_owned(), options.wal_sync == WalSync::Always);
         Wal::new(Arc::clone(fs), dir, next_segment, number, size, options.wal_segment_bytes, always)
     };
-    let mut head =
-        Head::new(open_wal(1, 0, 0), chunks, rules, options.out_of_order_time_window_ms, Arc::clone(metrics));
+    let mut head = Head::new(
+        open_wal(1, 0, 0),
+        chunks,
+        rules,
+        options.out_of_order_time_window_ms,
+        options.max_exemplars,
+        Arc::clone(metrics),
+    );
     let mut damage = Vec::new();
     let mut covered = Covered::default();
     if let Some((_, path)) = checkpoint::list(&**fs, head_dir).map_err(error("list"))?.pop() {

@@ -31,7 +31,7 @@ impl DbQuerier {
 
     /// Whether the head may have samples in the range.
     fn head_overlaps(&self, mint: TimestampMs, maxt: TimestampMs) -> bool {
-        self.head.bounds.range().is_some_and(|(min, max)| min <= maxt && max >= mint)
+        self.head.bounds.range_with_late().is_some_and(|(min, max)| min <= maxt && max >= mint)
     }
 
     /// The union of what the head and the blocks list.

@@ -71,8 +71,8 @@ pub(crate) fn range<'q>(
         Some(ExtendedRange::Anchored) => (ctx.lookback_ms, 0),
         Some(ExtendedRange::Smoothed) => (ctx.lookback_ms, ctx.lookback_ms),
     };
-    let mint = reference.time(steps.start_ms) - range.range_ms - before + 1;
-    let maxt = reference.time(steps.end_ms()) + after;
+    let mint = first_of_window(reference.time(steps.start_ms), range.range_ms.saturating_add(before));
+    let maxt = reference.time(steps.end_ms()).saturating_add(after);
     let (name, stats_only) = (common_name(&range.select.matchers), range.select.stats_only);
     Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }
@@ -86,6 +86,11 @@ fn common_name(matchers: &[Matcher]) -> Option<&str> {
 /// Whether any series has a type or a unit.
 fn has_metadata_beside_names(set: &dyn SeriesSet) -> bool {
     [TYPE_LABEL, UNIT_LABEL].iter().any(|name| set.label_column(name).values.len() > 1)
+}
+
+/// The first millisecond of a window of so many that ends at `end`: windows are open on the left.
+fn first_of_window(end: i64, window_ms: i64) -> i64 {
+    end.saturating_sub(window_ms).saturating_add(1)
 }
 
 fn samples_between(mint: i64, maxt: i64) -> usize {
@@ -111,7 +116,7 @@ impl Instant<'_> {
     /// One step: the storage knows its newest sample without decoding what is before it.
     fn read_one(&self, series: usize, out: &mut Column) -> Result<(), QueryError> {
         let (at, _) = self.bounds();
-        let newest = self.set.last(series, at - self.ctx.lookback_ms + 1, at);
+        let newest = self.set.last(series, first_of_window(at, self.ctx.lookback_ms), at);
         let Some((time, sample)) = newest.map_err(|error| self.ctx.storage_error(error))? else {
             return Ok(());
         };
@@ -127,7 +132,7 @@ impl Instant<'_> {
     fn read_all(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         let (first, last) = self.bounds();
         let mut samples = scratch.take_samples();
-        let read = self.set.read(series, first - self.ctx.lookback_ms + 1, last, &mut samples);
+        let read = self.set.read(series, first_of_window(first, self.ctx.lookback_ms), last, &mut samples);
         read.map_err(|error| self.ctx.storage_error(error))?;
         if self.wanted != Wanted::Value {
             self.replace_by_times(&mut samples);
@@ -178,7 +183,7 @@ impl Instant<'_> {
                 next += 1;
             }
             // A staleness marker is what absence looks like, so it needs no test.
-            if next > 0 && times[next - 1] > reference - lookback_ms {
+            if next > 0 && times[next - 1] > reference.saturating_sub(lookback_ms) {
                 *slot = values[next - 1];
             }
         }
@@ -198,7 +203,7 @@ impl Instant<'_> {
             let float_time = float.checked_sub(1).map(|i| samples.timestamps[i]);
             let histogram_time = histogram.checked_sub(1).map(|i| histogram_times[i]);
             let Some(newest) = float_time.max(histogram_time) else { continue };
-            if newest <= reference - self.ctx.lookback_ms {
+            if newest <= reference.saturating_sub(self.ctx.lookback_ms) {
                 continue;
             }
             if float_time == Some(newest) {
@@ -369,8 +374,8 @@ pub(crate) fn between<'q>(
     steps: Steps,
 ) -> Result<Box<dyn RangeSource + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
-    let mint = select.reference.time(steps.start_ms) - ctx.lookback_ms + 1;
-    let maxt = select.reference.time(steps.end_ms()) + ctx.lookback_ms;
+    let mint = first_of_window(select.reference.time(steps.start_ms), ctx.lookback_ms);
+    let maxt = select.reference.time(steps.end_ms()).saturating_add(ctx.lookback_ms);
     let (name, stats_only) = (common_name(&select.matchers), select.stats_only);
     Ok(Box::new(Ranged { ctx, set, name, stats_only, mint, maxt }))
 }

@@ -9,7 +9,7 @@ use model::storage::{LabelColumn, SampleColumns, SampleValue};
 use super::scratch::Scratch;
 use super::source::{Held, RangeSource, Source};
 use super::{Context, eval_vector};
-use crate::engine::QueryError;
+use crate::engine::{Phase, QueryError};
 use crate::plan::Subquery;
 use crate::value::Steps;
 
@@ -21,6 +21,10 @@ pub(crate) fn eval<'q>(
 ) -> Result<Box<dyn RangeSource + 'q>, QueryError> {
     let grid = grid(subquery, steps);
     let inner: Box<dyn Source + 'q> = match grid {
+        // A column of more steps couldn't be held, even if every step had but one sample.
+        Some(grid) if !ctx.budget.allows_samples(grid.count) => {
+            return Err(QueryError::TooManySamples(Phase::Execution));
+        }
         Some(grid) => eval_vector(ctx, &subquery.input, grid)?,
         None => Box::new(Held::empty()),
     };
@@ -31,11 +35,11 @@ pub(crate) fn eval<'q>(
 /// `None` if there is none.
 fn grid(subquery: &Subquery, steps: Steps) -> Option<Steps> {
     let step_ms = subquery.step_ms;
-    let open = subquery.reference.time(steps.start_ms) - subquery.range_ms;
+    let open = subquery.reference.time(steps.start_ms).saturating_sub(subquery.range_ms);
     let end = subquery.reference.time(steps.end_ms());
     let mut start = open / step_ms * step_ms;
     if start <= open {
-        start += step_ms;
+        start = start.saturating_add(step_ms);
     }
     (start <= end).then(|| Steps::range(start, end, step_ms))
 }

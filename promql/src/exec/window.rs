@@ -130,8 +130,8 @@ impl Windowed<'_> {
         let (mut low, mut high) = (0, 0);
         for step in 0..self.steps.count {
             let end = self.window_end(step);
-            let start = end - self.range_ms - left;
-            while high < times.len() && times[high] <= end + right {
+            let start = end.saturating_sub(self.range_ms).saturating_sub(left);
+            while high < times.len() && times[high] <= end.saturating_add(right) {
                 high += 1;
             }
             while low < high && times[low] <= start {
@@ -296,7 +296,7 @@ impl Windowed<'_> {
             let window = ExtendedWindow {
                 function: self.function,
                 smoothed: self.extended == Some(ExtendedRange::Smoothed),
-                range_start: range_end - self.range_ms,
+                range_start: range_end.saturating_sub(self.range_ms),
                 range_end,
                 metric_name: labels.metric_name(),
                 span: self.first_span,
@@ -327,7 +327,7 @@ impl Windowed<'_> {
             let about = mixed_window::About {
                 metric_name: labels.metric_name(),
                 span: self.first_span,
-                range_start: range_end - self.range_ms,
+                range_start: range_end.saturating_sub(self.range_ms),
                 range_end,
             };
             match mixed_window::evaluate(self.function, &window, &about, notes) {

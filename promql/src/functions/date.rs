@@ -1,6 +1,5 @@
 //! Parts of dates, in UTC.
 
-use crate::annotations::civil_from_days;
 use crate::plan::function::DatePart;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -22,6 +21,23 @@ pub(crate) fn part(part: DatePart, seconds: f64) -> f64 {
         DatePart::Month => f64::from(month),
         DatePart::Year => year as f64,
     }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+///
+/// Counts in eras of 400 years that begin in March, so that the leap day is the last of its year.
+pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
+    const DAYS_PER_ERA: i64 = 146_097;
+    const EPOCH_FROM_ERA: i64 = 719_468;
+    let shifted = days + EPOCH_FROM_ERA;
+    let era = shifted.div_euclid(DAYS_PER_ERA);
+    let of_era = shifted.rem_euclid(DAYS_PER_ERA);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = (of_year - (153 * march_month + 2) / 5 + 1) as u32;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 } as u32;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// As amd64 converts: what doesn't fit, NaN among it, is the least integer.

@@ -171,7 +171,7 @@ fn extrapolated(windows: &FloatWindows<'_>, out: &mut [f64], counter: bool, per_
         }
         let range_end = windows.ends.at(step);
         let extrapolation = Extrapolation {
-            range_start: range_end - windows.range_ms,
+            range_start: range_end.saturating_sub(windows.range_ms),
             range_end,
             first_time: windows.times[window.start],
             last_time: windows.times[window.end - 1],

@@ -216,25 +216,28 @@ impl Builder<'_> {
     ) -> (TimestampMs, TimestampMs) {
         let lookback_ms = self.target.lookback_ms;
         let (mut start, mut end) = (self.target.start_ms, self.target.end_ms);
+        let move_back = |time: &mut TimestampMs, by_ms: i64| *time = time.saturating_sub(by_ms);
         for (subquery, subquery_range_ms) in &self.subqueries {
             if let Some(at_ms) = subquery.at_ms {
                 (start, end) = (at_ms, at_ms);
             }
-            start -= subquery.offset_ms + subquery_range_ms;
-            end -= subquery.offset_ms;
+            move_back(&mut start, subquery.offset_ms);
+            move_back(&mut start, *subquery_range_ms);
+            move_back(&mut end, subquery.offset_ms);
         }
         if let Some(at_ms) = reference.at_ms {
             (start, end) = (at_ms, at_ms);
         }
-        start -= range_ms.unwrap_or(0) + reference.offset_ms;
-        end -= reference.offset_ms;
+        move_back(&mut start, range_ms.unwrap_or(0));
+        move_back(&mut start, reference.offset_ms);
+        move_back(&mut end, reference.offset_ms);
         // Windows and lookback are open on the left: the millisecond at their beginning is not in them.
         match (range_ms, extended) {
-            (Some(_), None) => start += 1,
-            _ => start -= lookback_ms - 1,
+            (Some(_), None) => move_back(&mut start, -1),
+            _ => move_back(&mut start, lookback_ms - 1),
         }
         if extended == Some(ExtendedRange::Smoothed) {
-            end += lookback_ms;
+            move_back(&mut end, -lookback_ms);
         }
         (start, end)
     }

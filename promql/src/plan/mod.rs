@@ -71,7 +71,7 @@ pub(crate) struct Reference {
 impl Reference {
     /// The reference time of a step.
     pub(crate) fn time(self, step_ms: TimestampMs) -> TimestampMs {
-        self.at_ms.unwrap_or(step_ms) - self.offset_ms
+        self.at_ms.unwrap_or(step_ms).saturating_sub(self.offset_ms)
     }
 }
 

@@ -88,6 +88,38 @@ fn queries_without_a_sensible_grid_are_refused() {
 }
 
 #[test]
+fn grids_that_no_memory_holds_are_refused() {
+    let text = "query processing would load too many samples into memory in query execution";
+    let year_ms = 365 * 24 * 60 * MINUTE_MS;
+    for request in [
+        QueryRequest::range("1", 0, year_ms, 1),
+        QueryRequest::range("1", i64::MIN, i64::MAX, i64::MAX),
+        QueryRequest::instant("sum_over_time(x_total[10y:1ms])", 0),
+        QueryRequest::instant("sum_over_time(nothing[10y:1ms])", 0),
+    ] {
+        assert_eq!(error(EngineOptions::default(), &request).to_string(), text, "{request:?}");
+    }
+}
+
+#[test]
+fn times_at_the_end_of_the_world_overflow_nothing() {
+    let engine = Engine::new(EngineOptions::default());
+    for at_ms in [i64::MIN, i64::MAX] {
+        for query in [
+            "x_total offset 100y",
+            "x_total offset -100y",
+            "rate(x_total[100y] offset 100y)",
+            "rate(x_total[100y] offset -100y)",
+            "sum_over_time(x_total[5m:1m] offset 100y)",
+            "hour()",
+        ] {
+            let answer = engine.query(&storage(), &QueryRequest::instant(query, at_ms));
+            assert!(answer.is_ok(), "{query} @ {at_ms}: {answer:?}");
+        }
+    }
+}
+
+#[test]
 fn the_highest_trees_that_parse_are_evaluated() {
     let query = vec!["x_total"; 900].join(" or ");
     let engine = Engine::new(EngineOptions { threads: 1, ..EngineOptions::default() });

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use model::cancel::Cancel;
-use model::labels::Labels;
-use model::matcher::Matcher;
+use model::histogram::{Histogram, Span};
 use model::storage::{
-    AppendError, FloatSample, SampleColumns, SampleValue, SelectHints, SeriesKey, SeriesRef,
+    AppendError, FloatSample, HistogramSample, HistogramValue, SampleColumns, SampleValue, SelectHints,
+    SeriesKey, SeriesRef,
 };
 use model::time::ManualClock;
 
@@ -258,4 +258,183 @@ fn copy_dir(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+fn histogram(count: u64) -> HistogramValue {
+    HistogramValue::Integer(Histogram {
+        schema: 1,
+        count: 3 * count,
+        sum: count as f64,
+        zero_threshold: 0.001,
+        zero_count: count,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_deltas: vec![count as i64, 0],
+        ..Histogram::default()
+    })
+}
+
+fn commit_histogram(db: &Db, series: usize, timestamp_ms: TimestampMs, value: HistogramValue) -> Committed {
+    let mut batch = Batch::default();
+    let series = batch.add_series(labels(series));
+    batch.histograms.push(HistogramSample { series, timestamp_ms, value });
+    db.commit(&batch).unwrap()
+}
+
+/// Times of the floats, and times and counts of the histograms, of one series.
+fn both_kinds(db: &Db, series: usize) -> (Vec<TimestampMs>, Vec<(TimestampMs, f64)>) {
+    let querier = db.querier(i64::MIN, i64::MAX).unwrap();
+    let matchers = [Matcher::equal("i", series.to_string())];
+    let set = querier.select(&matchers, &SelectHints::new(i64::MIN, i64::MAX, &Cancel::new())).unwrap();
+    let mut columns = SampleColumns::default();
+    set.read(0, i64::MIN, i64::MAX, &mut columns).unwrap();
+    let counts = columns.histograms.iter().map(|histogram| histogram.count);
+    (columns.timestamps, columns.histogram_timestamps.iter().copied().zip(counts).collect())
+}
+
+#[test]
+fn histograms_and_floats_of_one_series_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let at = |i: i64| 1_700_000_000_000 + i * 10_000;
+    let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+    for i in 0..300 {
+        if i % 100 < 40 {
+            commit(&db, &[(0, at(i), i as f64)]).unwrap();
+            floats.push(at(i));
+        } else {
+            assert!(commit_histogram(&db, 0, at(i), histogram(i as u64)).rejected.is_empty());
+            histograms.push((at(i), 3.0 * i as f64));
+        }
+        if i == 170 {
+            db.checkpoint().unwrap();
+        }
+    }
+    let all = (floats, histograms);
+    assert_eq!(both_kinds(&db, 0), all);
+    assert!(commit_histogram(&db, 0, at(299), histogram(299)).rejected.is_empty(), "the same again");
+    let other = commit_histogram(&db, 0, at(299), histogram(7)).rejected;
+    assert!(matches!(other[0].error, AppendError::Duplicate { .. }));
+    let invalid = HistogramValue::Integer(Histogram { count: 5, ..Histogram::default() });
+    let rejected = commit_histogram(&db, 0, at(300), invalid).rejected;
+    assert!(matches!(rejected[0].error, AppendError::InvalidHistogram(_)));
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(both_kinds(&db, 0), all, "from a checkpoint and the log");
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(both_kinds(&open(dir.path()), 0), all, "from a checkpoint");
+}
+
+#[test]
+fn a_batch_may_change_the_kind_of_a_series_and_end_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut batch = Batch::default();
+    let series = batch.add_series(labels(0));
+    for timestamp_ms in [1000, 3000] {
+        batch.floats.push(FloatSample { series, timestamp_ms, value: 1.0 });
+    }
+    for timestamp_ms in [2000, 4000] {
+        batch.histograms.push(HistogramSample { series, timestamp_ms, value: histogram(1) });
+    }
+    let series = db.commit(&batch).unwrap().new_refs[0].unwrap();
+    batch.clear();
+    batch.ended.push((series, 5000));
+    db.commit(&batch).unwrap();
+    drop(db);
+    let (floats, histograms) = both_kinds(&open(dir.path()), 0);
+    assert_eq!(floats, [1000, 3000]);
+    assert_eq!(histograms.iter().map(|sample| sample.0).collect::<Vec<_>>(), [2000, 4000, 5000]);
+}
+
+#[test]
+fn samples_out_of_order_are_taken_within_the_window_and_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = 3_600_000;
+    let options = Options { background: false, out_of_order_time_window_ms: 5 * hour, ..Options::default() };
+    let reopen = || open_with(dir.path(), options.clone(), Arc::new(RealFs)).unwrap();
+    let db = reopen();
+    commit(&db, &[(0, 10 * hour, 1.0)]).unwrap();
+    let mut commits = vec![vec![(0, 10 * hour, 1.0)]];
+    for i in (1..200).rev() {
+        let series = usize::from(i % 50 == 0);
+        let sample = (series, 6 * hour + i * 60_000, i as f64);
+        assert_eq!(commit(&db, &[sample]).unwrap().rejected, []);
+        commits.insert(0, vec![sample]);
+        if i == 70 {
+            db.checkpoint().unwrap();
+        }
+    }
+    let all = expected(&commits);
+    let too_old = commit(&db, &[(0, 4 * hour, 1.0)]).unwrap().rejected;
+    assert_eq!(too_old[0].error, AppendError::TooOld);
+    assert_eq!(content(&db), all);
+    drop(db);
+    let db = reopen();
+    assert_eq!(content(&db), all, "after a restart");
+    commit(&db, &[(0, 14 * hour, 1.0)]).unwrap();
+    commits.push(vec![(0, 14 * hour, 1.0)]);
+    db.compact().unwrap();
+    assert!(
+        db.blocks().iter().any(|block| block.meta().compaction.hints == ["from-out-of-order"]
+            || block.meta().compaction.level > 1)
+    );
+    assert_eq!(content(&db), expected(&commits), "after compaction");
+    drop(db);
+    let db = reopen();
+    assert_eq!(content(&db), expected(&commits), "after compaction and a restart");
+    db.flush().unwrap();
+    assert_eq!(content(&db), expected(&commits), "flushed");
+}
+
+#[test]
+fn what_is_deleted_is_gone_in_head_and_blocks_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut all = ten_hours(&db);
+    db.compact().unwrap();
+    let (from, to) = (1_700_000_000_000 + 60_000 * 100, 1_700_000_000_000 + 60_000 * 550);
+    db.delete(&[Matcher::equal("i", "0")], from, to, &Cancel::new()).unwrap();
+    all.get_mut(&labels(0)).unwrap().retain(|sample| !(from..=to).contains(&sample.0));
+    assert_eq!(content(&db), all);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), all, "from the log");
+    db.checkpoint().unwrap();
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(content(&db), all, "from a checkpoint");
+    db.clean_tombstones().unwrap();
+    assert_eq!(content(&db), all);
+    assert!(db.blocks().iter().all(|block| block.tombstones().is_empty()));
+    let snapshot = tempfile::tempdir().unwrap();
+    db.snapshot(snapshot.path(), true).unwrap();
+    assert_eq!(content(&open(snapshot.path())), all, "a snapshot is a data directory");
+}
+
+#[test]
+fn exemplars_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let exemplar = |timestamp_ms| Exemplar {
+        labels: Labels::from_pairs([("trace", "x")]),
+        value: 1.0,
+        timestamp_ms: Some(timestamp_ms),
+    };
+    let mut batch = Batch::default();
+    let series = batch.add_series(labels(0));
+    batch.floats.push(FloatSample { series, timestamp_ms: 1000, value: 1.0 });
+    batch.exemplars = vec![(series, exemplar(900)), (series, exemplar(950)), (series, exemplar(940))];
+    let committed = db.commit(&batch).unwrap();
+    assert_eq!(committed.rejected.len(), 1);
+    assert_eq!(committed.rejected[0].error, AppendError::OutOfOrderExemplar);
+    let found = vec![(labels(0), vec![exemplar(900), exemplar(950)])];
+    let matchers = vec![vec![Matcher::metric_name("metric")]];
+    assert_eq!(db.exemplars(&matchers, 0, 2000), found);
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(db.exemplars(&matchers, 0, 2000), found, "from the log");
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(open(dir.path()).exemplars(&matchers, 0, 2000), found, "from a checkpoint");
 }

@@ -7,28 +7,31 @@
 //! 4. One frame goes to the log. If that fails, nothing was stored.
 //! 5. The columns are appended to the chunks.
 
+use model::histogram::{FloatHistogram, Histogram};
 use model::labels::Labels;
 use model::storage::{
-    AppendError, Batch, BatchList, Committed, FloatSample, Rejected, SeriesKey, SeriesRef, StorageError,
+    AppendError, Batch, BatchList, Committed, FloatSample, HistogramValue, Rejected, SeriesKey, SeriesRef,
+    StorageError,
 };
 use model::time::TimestampMs;
-use model::value::STALE_NAN;
+use model::value::{STALE_NAN, is_stale_nan};
 use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
 
 use super::index::{Index, LabelsHash};
 use super::series::{Kind, Record};
 use super::shard::{SHARDS, Shard, shard_of};
-use super::{Head, series_ref, split_ref};
-use crate::metrics::FLOAT;
-use crate::wal::record::{self, FloatColumns, ID_MAX, SectionKind};
+use super::{Head, out_of_order, series_ref, split_ref};
+use crate::chunk::histogram::HistogramAppender;
+use crate::metrics::{FLOAT, HISTOGRAM};
+use crate::wal::record::{self, HistogramRow, ID_MAX, SectionKind, ShardSamples};
 
 /// A sample on its way, ordered by shard and series.
 #[derive(Clone, Copy, Debug)]
 struct Op {
     /// Shard in the upper half, id in the lower.
     key: u64,
-    /// Index into the floats, and behind them into the ended series.
+    /// Index into the floats, behind them into the histograms, and behind those into the ended series.
     item: u32,
 }
 
@@ -51,7 +54,7 @@ impl Op {
 pub(super) struct Scratch {
     ops: Vec<Op>,
     /// Of each shard the samples accepted.
-    floats: Vec<FloatColumns>,
+    samples: Vec<ShardSamples>,
     record: Vec<u8>,
 }
 
@@ -72,49 +75,113 @@ struct Limits {
 /// What becomes of a sample.
 enum Verdict {
     Append,
+    /// It is older than others, but within the window.
+    AppendLate,
     /// The series has this very sample.
     Drop,
     Reject(AppendError),
 }
 
+/// A sample of a batch.
+#[derive(Clone, Copy, Debug)]
+enum Value<'b> {
+    Float(f64),
+    Histogram(&'b HistogramValue),
+    /// The series ended.
+    End,
+}
+
+/// A sample of a batch, with what is needed to check it.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'b> {
+    list: BatchList,
+    index: usize,
+    /// `None` for label sets of the batch.
+    known: Option<SeriesRef>,
+    timestamp: TimestampMs,
+    value: Value<'b>,
+}
+
+/// The samples of a batch as one sequence.
+#[derive(Clone, Copy, Debug)]
+struct Items<'b>(&'b Batch);
+
+impl<'b> Items<'b> {
+    fn get(self, item: u32) -> Candidate<'b> {
+        let mut index = item as usize;
+        if let Some(FloatSample { series, timestamp_ms, value }) = self.0.floats.get(index) {
+            let (known, value) = (known(*series), Value::Float(*value));
+            return Candidate { list: BatchList::Floats, index, known, timestamp: *timestamp_ms, value };
+        }
+        index -= self.0.floats.len();
+        if let Some(sample) = self.0.histograms.get(index) {
+            let (known, timestamp) = (known(sample.series), sample.timestamp_ms);
+            let value = Value::Histogram(&sample.value);
+            return Candidate { list: BatchList::Histograms, index, known, timestamp, value };
+        }
+        index -= self.0.histograms.len();
+        let (series, timestamp) = self.0.ended[index];
+        Candidate { list: BatchList::Floats, index, known: Some(series), timestamp, value: Value::End }
+    }
+
+    /// Series and times of the samples that may belong to new series.
+    fn keys(self) -> impl Iterator<Item = (BatchList, usize, SeriesKey, TimestampMs)> + 'b {
+        let floats = self.0.floats.iter().enumerate();
+        let histograms = self.0.histograms.iter().enumerate();
+        floats
+            .map(|(at, s)| (BatchList::Floats, at, s.series, s.timestamp_ms))
+            .chain(histograms.map(|(at, s)| (BatchList::Histograms, at, s.series, s.timestamp_ms)))
+    }
+}
+
+fn known(series: SeriesKey) -> Option<SeriesRef> {
+    match series {
+        SeriesKey::Known(series) => Some(series),
+        SeriesKey::New(_) => None,
+    }
+}
+
 impl Limits {
     /// Of a sample of a series that has none.
-    fn check_first(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
-        if timestamp >= self.min_valid { Ok(()) } else { Err(self.too_old(timestamp)) }
+    fn check_first(&self, timestamp: TimestampMs) -> Verdict {
+        if timestamp >= self.min_valid { Verdict::Append } else { self.check_late(timestamp) }
     }
 
-    /// Why a sample that can't be appended in order can't be appended at all.
-    fn too_old(&self, timestamp: TimestampMs) -> AppendError {
-        if self.window > 0 {
-            AppendError::TooOld
+    /// Of a sample that can't be appended in order.
+    fn check_late(&self, timestamp: TimestampMs) -> Verdict {
+        if self.window > 0 && timestamp >= self.head_max.saturating_sub(self.window) {
+            Verdict::AppendLate
+        } else if self.window > 0 {
+            Verdict::Reject(AppendError::TooOld)
         } else if timestamp < self.min_valid {
-            AppendError::OutOfBounds
+            Verdict::Reject(AppendError::OutOfBounds)
         } else {
-            AppendError::OutOfOrder
+            Verdict::Reject(AppendError::OutOfOrder)
         }
     }
 
-    /// Of a float of a series whose newest sample is a float.
-    fn check(&self, newest: (TimestampMs, f64), timestamp: TimestampMs, value: f64) -> Verdict {
-        if timestamp >= self.min_valid {
-            if timestamp > newest.0 {
-                return Verdict::Append;
-            }
-            if timestamp == newest.0 {
-                let same = newest.1.to_bits() == value.to_bits();
-                let (existing, new) = (newest.1, value);
-                let duplicate = AppendError::Duplicate { timestamp_ms: timestamp, existing, new };
-                return if same { Verdict::Drop } else { Verdict::Reject(duplicate) };
-            }
+    /// Of a sample of a series whose newest sample is at this time; `same` compares the two if their times
+    /// are equal, and says how they differ.
+    fn check(
+        &self,
+        newest: TimestampMs,
+        timestamp: TimestampMs,
+        same: impl FnOnce() -> Result<(), AppendError>,
+    ) -> Verdict {
+        if timestamp >= self.min_valid && timestamp > newest {
+            return Verdict::Append;
         }
-        Verdict::Reject(self.too_old(timestamp))
+        if timestamp >= self.min_valid && timestamp == newest {
+            return same().map_or_else(Verdict::Reject, |()| Verdict::Drop);
+        }
+        self.check_late(timestamp)
     }
 }
 
 /// The label sets of a batch that may be new, as series.
 #[derive(Debug, Default)]
-struct NewSeries {
-    ids: Vec<Option<u32>>,
+pub(super) struct NewSeries {
+    pub(super) ids: Vec<Option<u32>>,
     created: RoaringBitmap,
 }
 
@@ -142,17 +209,19 @@ impl Head {
         let limits = self.limits(batch);
         let new = self.find_or_create(batch, &limits, &mut committed)?;
         self.order_samples(batch, &new, &limits, &mut scratch.ops, &mut committed);
+        let exemplar_series =
+            if batch.exemplars.is_empty() { Vec::new() } else { self.exemplar_series(batch) };
         let result = {
             let mut locked = self.lock_shards(&scratch.ops);
             self.check_samples(batch, &limits, scratch, &mut locked, &mut committed);
-            self.log_and_apply(batch, &new, scratch, &mut locked, &mut committed)
+            self.log_and_apply(batch, &new, &exemplar_series, scratch, &mut locked, &mut committed)
         };
         drop(gate);
         if !new.created.is_empty() {
             self.metrics.series_created.inc_by(new.created.len());
             self.remove_unused(&new.created);
         }
-        committed.rejected.sort_by_key(|rejected| rejected.index);
+        committed.rejected.sort_by_key(|rejected| (rejected.list as u8, rejected.index));
         self.count_rejected(&committed.rejected);
         result.map(|()| committed)
     }
@@ -160,7 +229,7 @@ impl Head {
     fn limits(&self, batch: &Batch) -> Limits {
         let range = self.bounds.range();
         // The first sample of an empty head says where it begins.
-        let first = || batch.floats.first().map(|sample| sample.timestamp_ms);
+        let first = || Items(batch).keys().next().map(|key| key.3);
         let head_max = range.map(|range| range.1).or_else(first).unwrap_or(i64::MIN);
         let recent = head_max.saturating_sub(self.rules.range_ms / 2);
         Limits {
@@ -231,7 +300,7 @@ impl Head {
         let unused = |id: &u32| {
             let shard = self.shards[shard_of(*id)].lock();
             let record = shard.record(*id);
-            record.kind == Kind::None && record.has(Record::LIVE)
+            record.kind == Kind::None && record.has(Record::LIVE) && !shard.late.contains_key(id)
         };
         if created.iter().any(|id| unused(&id)) {
             let _gate = self.gate.write();
@@ -252,23 +321,33 @@ impl Head {
         committed: &mut Committed,
     ) {
         ops.clear();
-        for (index, sample) in batch.floats.iter().enumerate() {
-            match sample.series {
-                SeriesKey::Known(series) => ops.push(Op::new(split_ref(series).0, index)),
+        for (item, (list, index, series, timestamp)) in Items(batch).keys().enumerate() {
+            match series {
+                SeriesKey::Known(series) => ops.push(Op::new(split_ref(series).0, item)),
                 SeriesKey::New(at) => match new.ids.get(at as usize) {
-                    Some(Some(id)) => ops.push(Op::new(*id, index)),
+                    Some(Some(id)) => ops.push(Op::new(*id, item)),
                     Some(None) => {
                         let empty = batch.new_series[at as usize].is_empty();
-                        committed.reject(index, limits.reject_new(empty, sample.timestamp_ms));
+                        committed.reject(list, index, limits.reject_new(empty, timestamp));
                     }
-                    None => committed.reject(index, AppendError::UnknownSeries),
+                    None => committed.reject(list, index, AppendError::UnknownSeries),
                 },
             }
         }
+        let before = batch.floats.len() + batch.histograms.len();
         let ended = batch.ended.iter().enumerate();
-        ops.extend(ended.map(|(at, (series, _))| Op::new(split_ref(*series).0, batch.floats.len() + at)));
+        ops.extend(ended.map(|(at, (series, _))| Op::new(split_ref(*series).0, before + at)));
         if !ops.is_sorted_by_key(|op| op.key) {
             ops.sort_by_key(|op| op.key);
+        }
+        if !batch.histograms.is_empty() {
+            // A series may change its kind within a batch: its samples go by time.
+            for same in ops.chunk_by_mut(|a, b| a.key == b.key).filter(|same| same.len() > 1) {
+                same.sort_by_key(|op| match Items(batch).get(op.item) {
+                    Candidate { value: Value::End, .. } => i64::MAX,
+                    sample => sample.timestamp,
+                });
+            }
         }
     }
 
@@ -290,16 +369,16 @@ impl Head {
         locked: &mut Locked<'_>,
         committed: &mut Committed,
     ) {
-        scratch.floats.resize_with(SHARDS, FloatColumns::default);
-        scratch.floats.iter_mut().for_each(FloatColumns::clear);
+        scratch.samples.resize_with(SHARDS, ShardSamples::default);
+        scratch.samples.iter_mut().for_each(ShardSamples::clear);
         let mut at = 0;
         while let Some(first) = scratch.ops.get(at).copied() {
             let len = scratch.ops[at..].iter().take_while(|op| op.key == first.key).count();
             let ops = &scratch.ops[at..at + len];
             at += len;
             let Some(shard) = &locked[first.shard()] else { continue };
-            let accepted = &mut scratch.floats[first.shard()];
-            self.check_series(batch, limits, ops, shard.record(first.id()), accepted, committed);
+            let accepted = &mut scratch.samples[first.shard()];
+            self.check_series(Items(batch), limits, ops, shard, accepted, committed);
         }
     }
 
@@ -307,48 +386,32 @@ impl Head {
     #[inline]
     fn check_series(
         &self,
-        batch: &Batch,
+        items: Items<'_>,
         limits: &Limits,
         ops: &[Op],
-        record: &Record,
-        accepted: &mut FloatColumns,
+        shard: &Shard,
+        accepted: &mut ShardSamples,
         committed: &mut Committed,
     ) {
-        let mut newest = match record.kind {
-            Kind::None => None,
-            _ => Some((record.xor.last_timestamp(), record.xor.last_value())),
-        };
+        let Some(id) = ops.first().map(|op| op.id()) else { return };
+        let record = shard.record(id);
+        let mut newest = Newest::of(shard, record);
         for op in ops {
-            let item = op.item as usize;
-            let Some(sample) = batch.floats.get(item) else {
-                let (series, timestamp) = batch.ended[item - batch.floats.len()];
-                if names(record, series) && newest.is_some_and(|newest| timestamp > newest.0) {
-                    accepted.push(op.id(), timestamp, STALE_NAN);
-                    newest = Some((timestamp, STALE_NAN));
+            let sample = items.get(op.item);
+            if sample.known.is_some_and(|series| !names(record, series)) {
+                if !matches!(sample.value, Value::End) {
+                    self.metrics.series_not_found.inc();
+                    committed.reject(sample.list, sample.index, AppendError::UnknownSeries);
                 }
-                continue;
-            };
-            let FloatSample { series, timestamp_ms: timestamp, value } = *sample;
-            if let SeriesKey::Known(series) = series
-                && !names(record, series)
-            {
-                self.metrics.series_not_found.inc();
-                committed.reject(item, AppendError::UnknownSeries);
                 continue;
             }
-            let verdict = match newest {
-                Some(newest) => limits.check(newest, timestamp, value),
-                None => limits.check_first(timestamp).map_or_else(Verdict::Reject, |()| Verdict::Append),
-            };
-            match verdict {
-                Verdict::Append => {
-                    accepted.push(op.id(), timestamp, value);
-                    newest = Some((timestamp, value));
-                }
+            match newest.check(limits, &sample) {
+                Verdict::Append => newest.append(id, &sample, accepted),
+                Verdict::AppendLate => append_late(shard, id, &sample, accepted, committed),
                 Verdict::Drop => {}
                 Verdict::Reject(error) => {
-                    self.observe_delay(limits, timestamp, &error);
-                    committed.reject(item, error);
+                    self.observe_delay(limits, sample.timestamp, &error);
+                    committed.reject(sample.list, sample.index, error);
                 }
             }
         }
@@ -366,14 +429,15 @@ impl Head {
         &self,
         batch: &Batch,
         new: &NewSeries,
+        exemplar_series: &[Option<Labels>],
         scratch: &mut Scratch,
         locked: &mut Locked<'_>,
         committed: &mut Committed,
     ) -> Result<(), StorageError> {
-        let Scratch { floats, record, .. } = scratch;
+        let Scratch { samples, record, .. } = scratch;
         record.clear();
         let mut unlogged: Vec<(u32, u16, &Labels)> = Vec::new();
-        for (shard, samples) in floats.iter().enumerate() {
+        for (shard, samples) in samples.iter().enumerate() {
             let Some(locked) = &locked[shard] else { continue };
             unlogged.clear();
             collect_unlogged(batch, new, shard, locked, samples, &mut unlogged);
@@ -382,12 +446,10 @@ impl Head {
                     record::put_series(out, unlogged.len(), unlogged.iter().copied());
                 });
             }
-            if !samples.is_empty() {
-                record::put_section(record, SectionKind::Floats, shard, |out| {
-                    record::put_floats(out, samples)
-                });
-            }
+            samples.put(record, shard);
         }
+        let exemplars = self.check_exemplars(batch, exemplar_series, new, committed);
+        exemplars.put(record);
         if record.is_empty() {
             self.fill_refs(new, locked, committed);
             return Ok(());
@@ -395,25 +457,63 @@ impl Head {
         self.wal.append(record).inspect_err(|_| self.metrics.wal_writes_failed.inc())?;
         self.metrics.wal_records.inc();
         self.metrics.wal_bytes_written.inc_by(record.len() as u64);
-        for (shard, samples) in floats.iter().enumerate() {
-            let Some(locked) = &mut locked[shard] else { continue };
-            self.apply_floats(locked, samples);
+        for (shard, samples) in samples.iter().enumerate() {
+            if let Some(locked) = &mut locked[shard] {
+                self.apply(locked, samples);
+            }
         }
+        self.exemplars.lock().extend(exemplars);
         self.fill_refs(new, locked, committed);
         Ok(())
     }
 
     /// Appends samples that were checked.
-    pub(crate) fn apply_floats(&self, shard: &mut Shard, samples: &FloatColumns) {
+    pub(crate) fn apply(&self, shard: &mut Shard, samples: &ShardSamples) {
+        let ShardSamples { floats, histograms, late_floats, late_histograms } = samples;
         let (mut min, mut max) = (i64::MAX, i64::MIN);
-        for (id, timestamp, value) in samples.iter() {
+        let mut rest = histograms.as_slice();
+        for (id, timestamp, value) in floats.iter() {
+            // A series that has both gets them by time.
+            let before = rest.partition_point(|row| (row.id, row.timestamp) < (id, timestamp));
+            self.apply_histograms(shard, &rest[..before]);
+            rest = &rest[before..];
             shard.append_float(id, timestamp, value, &self.rules, &self.chunks);
             min = min.min(timestamp);
             max = max.max(timestamp);
         }
-        if !samples.is_empty() {
+        self.apply_histograms(shard, rest);
+        if !floats.is_empty() {
             self.bounds.extend(min, max);
-            self.metrics.samples_appended.with_label_values(&[FLOAT]).inc_by(samples.len() as u64);
+            self.metrics.samples_appended.with_label_values(&[FLOAT]).inc_by(floats.len() as u64);
+        }
+        for (id, timestamp, value) in late_floats.iter() {
+            self.apply_late(shard, id, timestamp, out_of_order::Value::Float(value), FLOAT);
+        }
+        for HistogramRow { id, timestamp, value } in late_histograms {
+            let value = out_of_order::Value::Histogram(Box::new(value.clone()));
+            self.apply_late(shard, *id, *timestamp, value, HISTOGRAM);
+        }
+    }
+
+    fn apply_histograms(&self, shard: &mut Shard, rows: &[HistogramRow]) {
+        for HistogramRow { id, timestamp, value } in rows {
+            shard.append_histogram(*id, *timestamp, value, &self.rules, &self.chunks);
+            self.bounds.extend(*timestamp, *timestamp);
+        }
+        self.metrics.samples_appended.with_label_values(&[HISTOGRAM]).inc_by(rows.len() as u64);
+    }
+
+    fn apply_late(
+        &self,
+        shard: &mut Shard,
+        id: u32,
+        timestamp: TimestampMs,
+        value: out_of_order::Value,
+        kind: &str,
+    ) {
+        if shard.insert_late(id, timestamp, value, &self.chunks) {
+            self.bounds.extend_late(timestamp);
+            self.metrics.out_of_order_appended.with_label_values(&[kind]).inc();
         }
     }
 
@@ -422,10 +522,11 @@ impl Head {
         for (at, id) in new.ids.iter().enumerate() {
             let Some(id) = *id else { continue };
             let Some(shard) = &mut locked[shard_of(id)] else { continue };
-            let record = shard.record_mut(id);
-            if record.kind != Kind::None {
-                record.set(Record::LOGGED, true);
-                committed.new_refs[at] = series_ref(id, record.generation);
+            let record = shard.record(id);
+            let generation = record.generation;
+            if record.kind != Kind::None || shard.late.contains_key(&id) {
+                shard.record_mut(id).set(Record::LOGGED, true);
+                committed.new_refs[at] = series_ref(id, generation);
             }
         }
     }
@@ -438,7 +539,8 @@ impl Head {
                 AppendError::TooOld => &self.metrics.too_old_samples,
                 _ => continue,
             };
-            metric.with_label_values(&[FLOAT]).inc();
+            let histogram = rejected.list == BatchList::Histograms;
+            metric.with_label_values(&[if histogram { HISTOGRAM } else { FLOAT }]).inc();
         }
     }
 }
@@ -448,8 +550,8 @@ impl Limits {
     fn reject_new(&self, empty: bool, timestamp: TimestampMs) -> AppendError {
         match self.check_first(timestamp) {
             _ if empty => AppendError::InvalidLabels("empty labelset".to_owned()),
-            Err(error) => error,
-            Ok(()) => AppendError::UnknownSeries,
+            Verdict::Reject(error) => error,
+            _ => AppendError::UnknownSeries,
         }
     }
 }
@@ -460,13 +562,168 @@ fn names(record: &Record, series: SeriesRef) -> bool {
     u64::from(record.generation) == split_ref(series).1 && record.has(Record::LIVE)
 }
 
+/// The newest sample of a series while its samples of a batch are checked.
+enum Newest<'a> {
+    None,
+    Float(TimestampMs, f64),
+    /// Of an earlier commit.
+    Stored(TimestampMs, Option<&'a HistogramAppender>),
+    Histogram(TimestampMs, HistogramValue),
+}
+
+impl<'a> Newest<'a> {
+    fn of(shard: &'a Shard, record: &Record) -> Self {
+        let timestamp = record.xor.last_timestamp();
+        match record.kind {
+            Kind::None => Newest::None,
+            Kind::Float => Newest::Float(timestamp, record.xor.last_value()),
+            Kind::Histogram => Newest::Stored(timestamp, shard.histogram(record)),
+        }
+    }
+
+    /// Time of the sample.
+    fn timestamp(&self) -> Option<TimestampMs> {
+        match self {
+            Newest::None => None,
+            Newest::Float(t, _) | Newest::Stored(t, _) | Newest::Histogram(t, _) => Some(*t),
+        }
+    }
+
+    #[inline]
+    fn check(&self, limits: &Limits, sample: &Candidate<'_>) -> Verdict {
+        if let Value::Histogram(value) = sample.value
+            && let Err(error) = validate(value)
+        {
+            return Verdict::Reject(error);
+        }
+        let Some(newest) = self.timestamp() else {
+            return match sample.value {
+                Value::End => Verdict::Drop,
+                _ => limits.check_first(sample.timestamp),
+            };
+        };
+        if matches!(sample.value, Value::End) {
+            return if sample.timestamp > newest { Verdict::Append } else { Verdict::Drop };
+        }
+        limits.check(newest, sample.timestamp, || self.same(sample))
+    }
+
+    /// Whether a sample at the same time is the same.
+    fn same(&self, sample: &Candidate<'_>) -> Result<(), AppendError> {
+        let (same, existing, new) = match (self, sample.value) {
+            (Newest::Float(_, old), Value::Float(new)) => (old.to_bits() == new.to_bits(), *old, new),
+            (Newest::Histogram(_, old), Value::Histogram(new)) => (old == new, old.sum(), new.sum()),
+            (Newest::Stored(_, Some(open)), Value::Histogram(new)) => {
+                let old = open.last_value();
+                (same_histogram(&old, new), old.sum(), new.sum())
+            }
+            (_, Value::Float(new)) => (is_stale_nan(new) && self.is_stale(), 0.0, new),
+            (_, Value::Histogram(new)) => (false, 0.0, new.sum()),
+            (_, Value::End) => (true, 0.0, 0.0),
+        };
+        let timestamp_ms = sample.timestamp;
+        if same { Ok(()) } else { Err(AppendError::Duplicate { timestamp_ms, existing, new }) }
+    }
+
+    fn is_stale(&self) -> bool {
+        match self {
+            Newest::None => false,
+            Newest::Float(_, value) => is_stale_nan(*value),
+            Newest::Stored(_, open) => open.is_some_and(|open| open.last_value().is_stale()),
+            Newest::Histogram(_, value) => value.is_stale(),
+        }
+    }
+
+    /// Notes a sample among those accepted, and as the newest. A staleness marker takes the kind of the
+    /// sample before it.
+    #[inline]
+    fn append(&mut self, id: u32, sample: &Candidate<'_>, accepted: &mut ShardSamples) {
+        let timestamp = sample.timestamp;
+        let value = match sample.value {
+            Value::End => STALE_NAN,
+            Value::Float(value) => value,
+            Value::Histogram(value) => {
+                accepted.histograms.push(HistogramRow { id, timestamp, value: value.clone() });
+                *self = Newest::Histogram(timestamp, value.clone());
+                return;
+            }
+        };
+        if is_stale_nan(value) && matches!(self, Newest::Stored(..) | Newest::Histogram(..)) {
+            let stale = Histogram { sum: STALE_NAN, ..Histogram::default() };
+            let value = HistogramValue::Integer(stale);
+            accepted.histograms.push(HistogramRow { id, timestamp, value: value.clone() });
+            *self = Newest::Histogram(timestamp, value);
+        } else {
+            accepted.floats.push(id, timestamp, value);
+            *self = Newest::Float(timestamp, value);
+        }
+    }
+}
+
+/// Whether two histograms say the same; what is known of counter resets may differ, as the store works it out
+/// itself.
+fn same_histogram(a: &HistogramValue, b: &HistogramValue) -> bool {
+    match (a, b) {
+        (HistogramValue::Integer(a), HistogramValue::Integer(b)) => {
+            let hint = a.counter_reset_hint;
+            let b = Histogram { counter_reset_hint: hint, ..b.clone() };
+            *a == b || (a.is_stale() && b.is_stale())
+        }
+        (HistogramValue::Float(a), HistogramValue::Float(b)) => {
+            let hint = a.counter_reset_hint;
+            let b = FloatHistogram { counter_reset_hint: hint, ..b.clone() };
+            *a == b || (a.is_stale() && b.is_stale())
+        }
+        _ => a.is_stale() && b.is_stale(),
+    }
+}
+
+fn validate(value: &HistogramValue) -> Result<(), AppendError> {
+    if value.is_stale() {
+        return Ok(());
+    }
+    let checked = match value {
+        HistogramValue::Integer(histogram) => histogram.validate(),
+        HistogramValue::Float(histogram) => histogram.validate(),
+    };
+    checked.map_err(|error| AppendError::InvalidHistogram(error.to_string()))
+}
+
+/// Notes a sample that is out of order among those accepted, unless there is one at its time.
+fn append_late(
+    shard: &Shard,
+    id: u32,
+    sample: &Candidate<'_>,
+    accepted: &mut ShardSamples,
+    committed: &mut Committed,
+) {
+    let timestamp = sample.timestamp;
+    if shard.late.get(&id).is_some_and(|late| late.has(timestamp)) {
+        let new = match sample.value {
+            Value::Histogram(value) => value.sum(),
+            Value::Float(value) => value,
+            Value::End => STALE_NAN,
+        };
+        let error = AppendError::Duplicate { timestamp_ms: timestamp, existing: new, new };
+        committed.reject(sample.list, sample.index, error);
+        return;
+    }
+    match sample.value {
+        Value::Float(value) => accepted.late_floats.push(id, timestamp, value),
+        Value::Histogram(value) => {
+            accepted.late_histograms.push(HistogramRow { id, timestamp, value: value.clone() });
+        }
+        Value::End => {}
+    }
+}
+
 /// Which label sets have a sample that a new series takes.
 fn wanted_series(batch: &Batch, limits: &Limits) -> Vec<bool> {
     let mut wanted = vec![false; batch.new_series.len()];
-    for sample in &batch.floats {
-        if let SeriesKey::New(at) = sample.series
+    for (_, _, series, timestamp) in Items(batch).keys() {
+        if let SeriesKey::New(at) = series
             && let Some(wanted) = wanted.get_mut(at as usize)
-            && limits.check_first(sample.timestamp_ms).is_ok()
+            && !matches!(limits.check_first(timestamp), Verdict::Reject(_))
         {
             *wanted = true;
         }
@@ -481,14 +738,13 @@ fn collect_unlogged<'b>(
     new: &NewSeries,
     shard: usize,
     locked: &Shard,
-    samples: &FloatColumns,
+    samples: &ShardSamples,
     out: &mut Vec<(u32, u16, &'b Labels)>,
 ) {
     for (id, labels) in new.ids.iter().zip(&batch.new_series) {
         let Some(id) = id.filter(|id| shard_of(*id) == shard) else { continue };
         let record = locked.record(id);
-        let sampled = samples.ids.binary_search(&id).is_ok();
-        if sampled && !record.has(Record::LOGGED) {
+        if samples.has(id) && !record.has(Record::LOGGED) {
             out.push((id, record.generation, labels));
         }
     }
@@ -497,12 +753,12 @@ fn collect_unlogged<'b>(
 }
 
 /// Adds to what wasn't accepted.
-trait Reject {
-    fn reject(&mut self, index: usize, error: AppendError);
+pub(super) trait Reject {
+    fn reject(&mut self, list: BatchList, index: usize, error: AppendError);
 }
 
 impl Reject for Committed {
-    fn reject(&mut self, index: usize, error: AppendError) {
-        self.rejected.push(Rejected { list: BatchList::Floats, index, error });
+    fn reject(&mut self, list: BatchList, index: usize, error: AppendError) {
+        self.rejected.push(Rejected { list, index, error });
     }
 }

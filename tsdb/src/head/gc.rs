@@ -4,7 +4,7 @@ use model::time::TimestampMs;
 use roaring::RoaringBitmap;
 
 use super::Head;
-use super::series::Record;
+use super::series::{Record, SealedChunks};
 use super::shard::{SHARDS, Shard};
 
 impl Head {
@@ -14,7 +14,6 @@ impl Head {
         self.metrics.truncations.inc();
         self.bounds.truncate(mint);
         let mut empty = RoaringBitmap::new();
-        let mut oldest = i64::MAX;
         let end = self.index.read().id_end();
         for number in 0..SHARDS {
             let mut shard = self.shards[number].lock();
@@ -23,12 +22,15 @@ impl Head {
                     continue;
                 }
                 match self.truncate_series(&mut shard, id, mint) {
-                    Some(min_t) => oldest = oldest.min(min_t),
+                    Some(_) => {}
                     None => drop(empty.insert(id)),
                 }
             }
         }
-        self.collect_garbage(&empty);
+        {
+            let _gate = self.gate.write();
+            self.collect_garbage(&empty);
+        }
         if self.index.read().len() == 0 {
             self.bounds.set_empty();
         }
@@ -37,11 +39,11 @@ impl Head {
         }
     }
 
-    /// Returns the beginning of the oldest chunk left.
+    /// Returns the beginning of the oldest chunk left; `i64::MAX` if there are only samples out of order.
     fn truncate_series(&self, shard: &mut Shard, id: u32, mint: TimestampMs) -> Option<TimestampMs> {
         let record = *shard.record(id);
         let newest = record.xor.last_timestamp();
-        let open = !record.place.is_none();
+        let open = record.is_open();
         let next = if open { record.chunk_min_t } else { newest.saturating_add(1) };
         let removed_before = shard.sealed.len();
         let aligned = self.bounds.chunks_aligned();
@@ -56,12 +58,12 @@ impl Head {
             self.metrics.chunks_removed.inc();
         }
         let oldest = shard.sealed.iter(list).last().map(|sealed| sealed.min_t);
-        oldest.or_else(|| (open && newest >= mint).then_some(record.chunk_min_t))
+        let oldest = oldest.or_else(|| (open && newest >= mint).then_some(record.chunk_min_t));
+        oldest.or_else(|| shard.late.contains_key(&id).then_some(i64::MAX))
     }
 
-    /// Removes series that still have no chunk, now that nothing is appended.
-    fn collect_garbage(&self, empty: &RoaringBitmap) {
-        let _gate = self.gate.write();
+    /// Removes series that still have no chunk. Whoever calls holds the gate, so that nothing is appended.
+    pub(super) fn collect_garbage(&self, empty: &RoaringBitmap) {
         let mut index = self.index.write();
         let gone = empty.iter().filter(|&id| {
             let shard = self.shards[super::shard::shard_of(id)].lock();
@@ -83,6 +85,6 @@ impl Shard {
     /// Whether a series has a chunk.
     pub(crate) fn has_chunks(&self, id: u32) -> bool {
         let record = self.record(id);
-        !record.place.is_none() || self.sealed.iter(record.sealed).next().is_some()
+        record.is_open() || record.sealed != SealedChunks::NONE || self.late.contains_key(&id)
     }
 }

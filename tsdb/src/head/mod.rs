@@ -24,9 +24,12 @@ use crate::wal::segment::Wal;
 
 mod append;
 mod buffers;
+mod delete;
+pub(crate) mod exemplars;
 mod gc;
 pub(crate) mod index;
 mod labels;
+pub(crate) mod out_of_order;
 mod postings;
 pub(crate) mod read;
 pub(crate) mod series;
@@ -34,7 +37,9 @@ pub(crate) mod shard;
 pub(crate) mod source;
 mod symbols;
 
+use crate::block::tombstones::{Interval, Tombstones};
 use append::Scratch;
+use exemplars::Exemplars;
 use index::Index;
 pub(crate) use shard::ChunkRules;
 use shard::{SHARDS, Shard};
@@ -49,6 +54,9 @@ pub(crate) struct Head {
     pub(crate) chunks: HeadChunks,
     pub(crate) rules: ChunkRules,
     pub(crate) bounds: Bounds,
+    pub(crate) exemplars: Mutex<Exemplars>,
+    /// What is deleted, by id of the series.
+    pub(crate) tombstones: RwLock<Arc<Tombstones>>,
     pub(crate) metrics: Arc<Metrics>,
     /// Buffers of commits that aren't running.
     scratch: Mutex<Vec<Scratch>>,
@@ -61,6 +69,8 @@ pub(crate) struct Bounds {
     min_t: AtomicI64,
     /// Of the newest sample; `i64::MIN` while there is none.
     max_t: AtomicI64,
+    /// Of the oldest sample that came out of order; `i64::MAX` while there is none.
+    late_min_t: AtomicI64,
     /// Samples before it are in blocks.
     truncated: AtomicI64,
     /// Samples before it are on their way into a block, and can't be appended any more.
@@ -76,6 +86,7 @@ impl Bounds {
         Bounds {
             min_t: AtomicI64::new(i64::MAX),
             max_t: AtomicI64::new(i64::MIN),
+            late_min_t: AtomicI64::new(i64::MAX),
             truncated: AtomicI64::new(i64::MIN),
             closed_before: AtomicI64::new(i64::MIN),
             out_of_order_window: AtomicI64::new(out_of_order_window),
@@ -92,6 +103,30 @@ impl Bounds {
     pub(crate) fn extend(&self, min: TimestampMs, max: TimestampMs) {
         self.min_t.fetch_min(min, Ordering::AcqRel);
         self.max_t.fetch_max(max, Ordering::AcqRel);
+    }
+
+    /// Times of the oldest and the newest sample, those that came out of order included.
+    pub(crate) fn range_with_late(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let late = self.late_min_t.load(Ordering::Acquire);
+        let (min, max) = (self.min_t.load(Ordering::Acquire), self.max_t.load(Ordering::Acquire));
+        let min = min.min(late);
+        (min <= max).then_some((min, max))
+    }
+
+    /// Time of the oldest sample that came out of order.
+    pub(crate) fn late_min_t(&self) -> Option<TimestampMs> {
+        Some(self.late_min_t.load(Ordering::Acquire)).filter(|time| *time != i64::MAX)
+    }
+
+    /// Notes a sample that came out of order.
+    pub(crate) fn extend_late(&self, timestamp: TimestampMs) {
+        self.late_min_t.fetch_min(timestamp, Ordering::AcqRel);
+        self.max_t.fetch_max(timestamp, Ordering::AcqRel);
+    }
+
+    /// Sets the time of the oldest sample that came out of order.
+    pub(crate) fn set_late_min_t(&self, timestamp: Option<TimestampMs>) {
+        self.late_min_t.store(timestamp.unwrap_or(i64::MAX), Ordering::Release);
     }
 
     pub(crate) fn truncated(&self) -> TimestampMs {
@@ -142,6 +177,7 @@ impl Head {
         chunks: HeadChunks,
         rules: ChunkRules,
         out_of_order_window: i64,
+        max_exemplars: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
         Head {
@@ -152,6 +188,8 @@ impl Head {
             chunks,
             rules,
             bounds: Bounds::new(out_of_order_window),
+            exemplars: Mutex::new(Exemplars::new(max_exemplars)),
+            tombstones: RwLock::new(Arc::new(Tombstones::new())),
             metrics,
             scratch: Mutex::new(Vec::new()),
         }
@@ -171,11 +209,39 @@ impl Head {
 
     /// Removes series and what they hold.
     fn remove_series(&self, index: &mut Index, gone: &RoaringBitmap) {
+        if gone.is_empty() {
+            return;
+        }
+        self.forget_tombstones(gone);
         for id in gone {
             self.shards[shard::shard_of(id)].lock().remove(id, &self.chunks);
         }
         index.remove(gone);
         self.metrics.series_removed.inc_by(gone.len());
+    }
+}
+
+impl Head {
+    /// Adds tombstones.
+    pub(crate) fn add_tombstones(&self, added: &[(u32, Interval)]) {
+        let mut tombstones = self.tombstones.write();
+        let mut changed = Tombstones::clone(&tombstones);
+        for (id, interval) in added {
+            changed.add(u64::from(*id), *interval);
+        }
+        *tombstones = Arc::new(changed);
+    }
+
+    fn forget_tombstones(&self, gone: &RoaringBitmap) {
+        let mut tombstones = self.tombstones.write();
+        if tombstones.is_empty() {
+            return;
+        }
+        let mut kept = Tombstones::new();
+        for (id, intervals) in tombstones.iter().filter(|(id, _)| !gone.contains(*id as u32)) {
+            intervals.iter().for_each(|interval| kept.add(id, *interval));
+        }
+        *tombstones = Arc::new(kept);
     }
 }
 

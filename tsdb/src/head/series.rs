@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(crate) struct Record {
-    /// Of the open float chunk; its last sample is the series' newest float.
+    /// Of the open float chunk; its last sample is the series' newest: of a histogram its time and sum.
     pub(crate) xor: xor::AppendState,
     /// Time of the open chunk's first sample.
     pub(crate) chunk_min_t: TimestampMs,
@@ -52,8 +52,8 @@ impl Record {
     pub(crate) const LIVE: u8 = 1;
     /// The log or a checkpoint has the series' labels.
     pub(crate) const LOGGED: u8 = 2;
-    /// The series has out-of-order samples.
-    pub(crate) const OUT_OF_ORDER: u8 = 4;
+    /// The end of the open histogram chunk was predicted.
+    pub(crate) const PREDICTED: u8 = 4;
     /// The newest sample is a staleness marker.
     pub(crate) const STALE: u8 = 8;
 
@@ -78,6 +78,12 @@ impl Record {
 
     pub(crate) fn set(&mut self, flag: u8, on: bool) {
         self.flags = if on { self.flags | flag } else { self.flags & !flag };
+    }
+
+    /// Whether a chunk is open.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.place.is_none() || self.histogram != Record::NO_HISTOGRAM
     }
 
     /// Makes the place that of a new series.
@@ -220,6 +226,13 @@ impl SealedChunks {
         }
         if gone == list { Self::NONE } else { list }
     }
+}
+
+/// An append state whose newest sample is this one, for a series without an open chunk.
+pub(crate) fn state_of(newest: (TimestampMs, f64)) -> xor::AppendState {
+    let mut state = xor::AppendState::new();
+    xor::append(&mut state, &mut [0; xor::HEADER_BYTES + xor::SAMPLE_BYTES_MAX], newest.0, newest.1);
+    state
 }
 
 #[cfg(test)]

@@ -8,10 +8,14 @@
 //! id = page number · 1024 + place        page number mod 16 = shard        page number / 16 = page in it
 //! ```
 
+use hashbrown::HashMap;
+use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
 use super::buffers::{Buffers, CHUNK_BYTES_MAX, Place};
-use super::series::{Kind, Record, Sealed, SealedChunks};
+use super::out_of_order::{LateSamples, Value};
+use super::series::{Kind, Record, Sealed, SealedChunks, state_of};
+use crate::chunk::histogram::HistogramAppender;
 use crate::chunk::{Encoding, xor};
 use crate::head_chunks::HeadChunks;
 use crate::wal::checkpoint::Restored;
@@ -21,6 +25,12 @@ pub(crate) const SHARDS: usize = 16;
 /// Series of a page, and of a slice of a checkpoint: locked for the time it takes to copy them.
 pub(crate) const PAGE_SERIES: usize = 1 << PAGE_BITS;
 const PAGE_BITS: u32 = 10;
+
+/// The longest open float chunk that has a buffer with room for another sample.
+pub(crate) const FLOAT_CHUNK_BYTES_MAX: usize = CHUNK_BYTES_MAX;
+/// How large a histogram chunk should be, and how few samples it shouldn't fall below; Prometheus's numbers.
+const HISTOGRAM_CHUNK_BYTES: usize = 1024;
+const HISTOGRAM_CHUNK_SAMPLES_MIN: u16 = 10;
 
 /// The shard of a series.
 #[inline]
@@ -49,11 +59,16 @@ impl ChunkRules {
         (time / self.range_ms).saturating_mul(self.range_ms).saturating_add(self.range_ms)
     }
 
-    /// When a chunk with a quarter of its samples should end, so that the chunks up to `max_t` are of one
-    /// size. (The arithmetic is Prometheus's, in floats.)
-    fn predict_end(&self, min_t: TimestampMs, now_t: TimestampMs, max_t: TimestampMs) -> TimestampMs {
+    /// When a chunk that will be full at `ratio_to_full` times its present size should end, so that the
+    /// chunks up to `max_t` are of one size. (The arithmetic is Prometheus's, in floats.)
+    fn predict_end(
+        min_t: TimestampMs,
+        now_t: TimestampMs,
+        max_t: TimestampMs,
+        ratio_to_full: f64,
+    ) -> TimestampMs {
         let span = max_t.saturating_sub(min_t) as f64;
-        let chunks = span / (now_t.saturating_sub(min_t).saturating_add(1) as f64 * 4.0);
+        let chunks = span / (now_t.saturating_sub(min_t).saturating_add(1) as f64 * ratio_to_full);
         if chunks <= 1.0 { max_t } else { (min_t as f64 + span / chunks.floor()) as TimestampMs }
     }
 }
@@ -66,11 +81,24 @@ pub(crate) struct Shard {
     pub(crate) sealed: SealedChunks,
     /// Open chunks.
     open: usize,
+    /// Open histogram chunks; a record has the index.
+    histograms: Vec<Option<Box<HistogramAppender>>>,
+    free_histograms: Vec<u32>,
+    /// Samples that came out of order, by series.
+    pub(crate) late: HashMap<u32, Box<LateSamples>>,
 }
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Shard { pages: Vec::new(), buffers: Buffers::new(), sealed: SealedChunks::default(), open: 0 }
+        Shard {
+            pages: Vec::new(),
+            buffers: Buffers::new(),
+            sealed: SealedChunks::default(),
+            open: 0,
+            histograms: Vec::new(),
+            free_histograms: Vec::new(),
+            late: HashMap::new(),
+        }
     }
 
     /// The record of a series, vacant if there is none.
@@ -120,6 +148,9 @@ impl Shard {
     /// Removes a series and all its chunks.
     pub(crate) fn remove(&mut self, id: u32, chunks: &HeadChunks) {
         self.drop_open(id);
+        for late in self.late.remove(&id).iter().flat_map(|late| &late.sealed) {
+            chunks.release(late.location);
+        }
         let list = self.record(id).sealed;
         self.sealed.truncate(list, i64::MAX, |_, _| true, |location| chunks.release(location));
         let record = self.record_mut(id);
@@ -180,7 +211,8 @@ impl Shard {
             let samples = u32::from(record.xor.samples());
             if samples == rules.samples / 4 && timestamp < record.next_cut_t {
                 let newest = record.xor.last_timestamp();
-                record.next_cut_t = rules.predict_end(record.chunk_min_t, newest, record.next_cut_t);
+                record.next_cut_t =
+                    ChunkRules::predict_end(record.chunk_min_t, newest, record.next_cut_t, 4.0);
             }
             let full = timestamp >= record.next_cut_t
                 || samples >= 2 * rules.samples
@@ -199,14 +231,109 @@ impl Shard {
         record.next_cut_t = rules.range_end(timestamp);
     }
 
+    /// Appends a histogram to a series that it is newer than.
+    pub(crate) fn append_histogram(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        value: &HistogramValue,
+        rules: &ChunkRules,
+        chunks: &HeadChunks,
+    ) {
+        self.cut_histogram_chunk_if_due(id, timestamp, rules, chunks);
+        let stale = value.is_stale();
+        let slot = self.record(id).histogram as usize;
+        let open = self.histograms.get_mut(slot).and_then(Option::as_mut);
+        let appended = open.is_some_and(|open| {
+            if stale { open.append_stale(timestamp) } else { open.append(timestamp, value) }
+        });
+        if !appended {
+            self.begin_histogram_chunk(id, timestamp, value, rules, chunks);
+        }
+        let record = self.record_mut(id);
+        record.xor = state_of((timestamp, value.sum()));
+        record.kind = Kind::Histogram;
+        record.set(Record::STALE, stale);
+    }
+
+    fn begin_histogram_chunk(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        value: &HistogramValue,
+        rules: &ChunkRules,
+        chunks: &HeadChunks,
+    ) {
+        let previous = self.histogram(self.record(id)).cloned();
+        self.seal(id, chunks);
+        let appender = Box::new(HistogramAppender::new(timestamp, value, previous.as_ref()));
+        let slot = self.free_histograms.pop().unwrap_or_else(|| {
+            self.histograms.push(None);
+            self.histograms.len() as u32 - 1
+        });
+        self.histograms[slot as usize] = Some(appender);
+        self.open += 1;
+        let record = self.record_mut(id);
+        record.histogram = slot;
+        record.chunk_min_t = timestamp;
+        record.next_cut_t = rules.range_end(timestamp);
+        record.set(Record::PREDICTED, false);
+    }
+
+    /// Ends the open histogram chunk by Prometheus's rules: by bytes, since histograms differ so much, but
+    /// not below some samples unless a block ends.
+    fn cut_histogram_chunk_if_due(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        rules: &ChunkRules,
+        chunks: &HeadChunks,
+    ) {
+        let record = *self.record(id);
+        let Some(open) = self.histogram(&record) else { return };
+        let (bytes, samples) = (open.bytes().len(), open.samples());
+        let mut next_cut_t = record.next_cut_t;
+        if !record.has(Record::PREDICTED) && bytes >= HISTOGRAM_CHUNK_BYTES / 4 {
+            let ratio = HISTOGRAM_CHUNK_BYTES as f64 / bytes as f64;
+            let newest = open.last_timestamp();
+            next_cut_t = ChunkRules::predict_end(record.chunk_min_t, newest, next_cut_t, ratio);
+            let record = self.record_mut(id);
+            record.next_cut_t = next_cut_t;
+            record.set(Record::PREDICTED, true);
+        }
+        let full = timestamp >= next_cut_t || bytes >= 2 * HISTOGRAM_CHUNK_BYTES;
+        let range_ends = timestamp >= rules.range_end(record.chunk_min_t);
+        if range_ends || (full && samples >= HISTOGRAM_CHUNK_SAMPLES_MIN) {
+            self.seal(id, chunks);
+        }
+    }
+
+    /// The open histogram chunk of a series.
+    pub(crate) fn histogram(&self, record: &Record) -> Option<&HistogramAppender> {
+        self.histograms.get(record.histogram as usize)?.as_deref()
+    }
+
+    /// Adds a sample that came out of order; `false` if there is one at this time.
+    pub(crate) fn insert_late(
+        &mut self,
+        id: u32,
+        timestamp: TimestampMs,
+        value: Value,
+        chunks: &HeadChunks,
+    ) -> bool {
+        self.late.entry(id).or_default().insert(timestamp, value, chunks)
+    }
+
     /// Ends the open chunk of a series, if there is one, and puts it among the full ones.
     pub(crate) fn seal(&mut self, id: u32, chunks: &HeadChunks) {
         let record = *self.record(id);
-        if record.place.is_none() {
+        let location = if let Some(open) = self.histogram(&record) {
+            chunks.append(open.encoding(), open.bytes())
+        } else if !record.place.is_none() {
+            chunks.append(Encoding::Xor, record.xor.finish(self.buffers.get_mut(record.place)))
+        } else {
             return;
-        }
-        let data = record.xor.finish(self.buffers.get_mut(record.place));
-        let location = chunks.append(Encoding::Xor, data);
+        };
         let list = self.sealed.push(record.sealed, Sealed { location, min_t: record.chunk_min_t });
         self.record_mut(id).sealed = list;
         self.drop_open(id);
@@ -220,12 +347,27 @@ impl Shard {
             self.note_moved(moved);
             self.open -= 1;
         }
+        let histogram = std::mem::replace(&mut self.record_mut(id).histogram, Record::NO_HISTOGRAM);
+        if histogram != Record::NO_HISTOGRAM {
+            self.histograms[histogram as usize] = None;
+            self.free_histograms.push(histogram);
+            self.open -= 1;
+        }
     }
 
-    /// The bytes of the open float chunk, empty if there is none. The header is as of the last
-    /// [`xor::AppendState::finish`].
-    pub(crate) fn open_bytes(&self, record: &Record) -> &[u8] {
-        if record.place.is_none() { &[] } else { &self.buffers.get(record.place)[..record.xor.byte_len()] }
+    /// Encoding and bytes of the open chunk of a series. The header of a float chunk is made for the copy.
+    pub(crate) fn copy_open(&self, record: &Record, out: &mut Vec<u8>) -> Option<Encoding> {
+        if let Some(open) = self.histogram(record) {
+            out.extend_from_slice(open.bytes());
+            return Some(open.encoding());
+        }
+        if record.place.is_none() {
+            return None;
+        }
+        let from = out.len();
+        out.extend_from_slice(&self.buffers.get(record.place)[..record.xor.byte_len()]);
+        record.xor.finish(&mut out[from..]);
+        Some(Encoding::Xor)
     }
 
     /// Makes a series of what an earlier run left of it; returns how many full chunks have lost their file.
@@ -236,9 +378,13 @@ impl Shard {
         restored: Restored,
         chunks: &HeadChunks,
     ) -> usize {
-        let Restored { record, open, sealed } = restored;
+        let Restored { record, open, histogram, sealed, late } = restored;
         let mut missing = 0;
         let mut list = SealedChunks::NONE;
+        let mut late = late;
+        let before = late.sealed.len();
+        late.sealed.retain(|chunk| chunks.adopt(chunk.location));
+        missing += before - late.sealed.len();
         for chunk in sealed {
             if chunks.adopt(chunk.location) {
                 list = self.sealed.push(list, chunk);
@@ -252,13 +398,23 @@ impl Shard {
             self.buffers.get_mut(place)[..open.len()].copy_from_slice(&open);
             self.open += 1;
         }
+        let mut slot = Record::NO_HISTOGRAM;
+        if let Some(appender) = histogram {
+            slot = self.histograms.len() as u32;
+            self.histograms.push(Some(Box::new(appender)));
+            self.open += 1;
+        }
+        if !late.is_empty() {
+            self.late.insert(id, Box::new(late));
+        }
         let flags = record.flags | Record::LIVE | Record::LOGGED;
-        *self.record_mut(id) = Record { generation, flags, place, sealed: list, ..record };
+        let restored = Record { generation, flags, place, histogram: slot, sealed: list, ..record };
+        *self.record_mut(id) = restored;
         missing
     }
 
     /// Number of chunks, open and full.
     pub(crate) fn chunk_count(&self) -> usize {
-        self.open + self.sealed.len()
+        self.open + self.sealed.len() + self.late.values().map(|late| late.sealed.len() + 1).sum::<usize>()
     }
 }

@@ -2,85 +2,145 @@
 
 use std::sync::Arc;
 
-use model::labels::Labels;
-use model::storage::StorageError;
+use hashbrown::HashMap;
+use model::storage::{SampleColumns, StorageError};
 use model::time::TimestampMs;
 
 use super::Head;
 use super::index::Index;
-use super::series::{Record, Sealed};
+use super::out_of_order::LateChunk;
+use super::series::Record;
 use super::shard::shard_of;
 use super::symbols::SymbolId;
 use crate::block::ChunkData;
-use crate::block::tombstones::Interval;
-use crate::chunk::{Encoding, xor};
+use crate::block::tombstones::{Interval, Tombstones, kept};
+use crate::chunk::{ChunkError, Encoding, decode_into};
 use crate::compact::{SeriesSource, SourceSeries};
-use crate::head_chunks::HeadChunkReader;
+use crate::head_chunks::{HeadChunkReader, Location};
 
-/// See the module. Only chunks that are full, or that no sample of the range can follow, are of use to a
-/// block; so the range ends well before the head does.
+/// What of the head is to be written.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// What came in order.
+    InOrder,
+    /// These chunks of samples that came out of order, by series.
+    Late(HashMap<u32, Vec<LateChunk>>),
+    /// Everything, also what is open.
+    All,
+}
+
+/// See the module. A range of what came in order ends well before the head does, or nothing is appended any
+/// more: what is read here is all there will be.
 #[derive(Debug)]
 pub(crate) struct HeadSource {
     head: Arc<Head>,
+    scope: Scope,
     /// In order of their labels.
     ids: std::vec::IntoIter<u32>,
     reader: HeadChunkReader,
+    tombstones: Arc<Tombstones>,
     /// The range, both ends inclusive.
     range: Interval,
     data: Vec<u8>,
 }
 
+/// What is needed of a series, copied under its shard's lock.
+#[derive(Debug, Default)]
+struct Snapshot {
+    chunks: Vec<Location>,
+    open: Vec<(Encoding, Vec<u8>)>,
+}
+
 impl HeadSource {
     /// The samples in `[mint, maxt)`.
-    pub(crate) fn new(head: &Arc<Head>, mint: TimestampMs, maxt: TimestampMs) -> Self {
+    pub(crate) fn new(head: &Arc<Head>, scope: Scope, mint: TimestampMs, maxt: TimestampMs) -> Self {
         HeadSource {
             head: Arc::clone(head),
-            ids: ids_by_labels(head).into_iter(),
+            ids: ids_by_labels(head, &scope).into_iter(),
+            scope,
             reader: head.chunks.reader(),
+            tombstones: Arc::clone(&head.tombstones.read()),
             range: Interval { mint, maxt: maxt.saturating_sub(1) },
             data: Vec::new(),
         }
     }
 
-    /// Copies what is needed of a series under its shard's lock.
-    fn snapshot(&mut self, id: u32) -> Option<(Labels, Vec<Sealed>, bool)> {
+    fn snapshot(&self, id: u32) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let overlaps = |min_t, max_t| min_t <= self.range.maxt && max_t >= self.range.mint;
+        if let Scope::Late(chunks) = &self.scope {
+            let chunks = chunks.get(&id).into_iter().flatten();
+            snapshot.chunks = chunks
+                .filter(|chunk| overlaps(chunk.min_t, chunk.max_t))
+                .map(|chunk| chunk.location)
+                .collect();
+            return snapshot;
+        }
         let shard = self.head.shards[shard_of(id)].lock();
         let record = *shard.record(id);
         if !record.has(Record::LIVE) {
-            return None;
+            return snapshot;
         }
-        let mut sealed: Vec<Sealed> =
-            shard.sealed.iter(record.sealed).filter(|sealed| sealed.min_t <= self.range.maxt).collect();
-        sealed.reverse();
-        let open = !record.place.is_none() && record.chunk_min_t <= self.range.maxt;
-        if open {
-            self.data.clear();
-            self.data.extend_from_slice(shard.open_bytes(&record));
-            record.xor.finish(&mut self.data);
+        let sealed = shard.sealed.iter(record.sealed).filter(|sealed| sealed.min_t <= self.range.maxt);
+        snapshot.chunks = sealed.map(|sealed| sealed.location).collect();
+        snapshot.chunks.reverse();
+        if record.is_open() && record.chunk_min_t <= self.range.maxt {
+            let mut bytes = Vec::new();
+            snapshot.open.extend(shard.copy_open(&record, &mut bytes).map(|encoding| (encoding, bytes)));
         }
-        drop(shard);
-        (open || !sealed.is_empty()).then(|| (self.head.index.read().labels(id), sealed, open))
+        if let (Scope::All, Some(late)) = (&self.scope, shard.late.get(&id)) {
+            snapshot.chunks.extend(late.sealed.iter().map(|chunk| chunk.location));
+            snapshot.open.extend(late.runs().into_iter().map(|run| (run.encoding, run.bytes)));
+        }
+        snapshot
     }
 
-    /// Adds a chunk of the series that `data` holds.
+    /// Adds a chunk of a series.
     fn push(
         &self,
         encoding: Encoding,
         data: &[u8],
-        min_t: TimestampMs,
+        kept: &[Interval],
         into: &mut SourceSeries,
     ) -> Result<(), StorageError> {
-        let corrupt = |error: crate::chunk::ChunkError| StorageError::Corrupt {
+        let corrupt = |error: ChunkError| StorageError::Corrupt {
             file: "head chunk".to_owned(),
             offset: 0,
             what: error.to_string(),
         };
-        let Some((max_t, _)) = xor::last_sample(data).map_err(corrupt)? else { return Ok(()) };
-        if max_t < self.range.mint {
+        let Some((mint, maxt)) = time_range(encoding, data).map_err(corrupt)? else { return Ok(()) };
+        if maxt < self.range.mint || mint > self.range.maxt {
             return Ok(());
         }
-        let chunk = ChunkData { mint: min_t, maxt: max_t, encoding, bytes: data };
-        into.push_within(chunk, &[self.range]).map_err(corrupt)
+        into.push_within(ChunkData { mint, maxt, encoding, bytes: data }, kept).map_err(corrupt)
+    }
+
+    /// Adds what was copied of a series. A damaged chunk is left out and named: the rest is worth a block.
+    fn push_all(&mut self, id: u32, snapshot: Snapshot, into: &mut SourceSeries) -> Result<(), StorageError> {
+        let deleted = self.tombstones.of(u64::from(id));
+        let kept: Vec<Interval> = kept(self.range.mint, self.range.maxt, deleted).collect();
+        let mut data = std::mem::take(&mut self.data);
+        let chunks = snapshot.chunks.into_iter();
+        let mut results: Vec<Result<(), StorageError>> = chunks
+            .map(|location| {
+                let encoding = self.reader.read(location, &mut data)?;
+                self.push(encoding, &data, &kept, into)
+            })
+            .collect();
+        self.data = data;
+        for (encoding, bytes) in &snapshot.open {
+            results.push(self.push(*encoding, bytes, &kept, into));
+        }
+        for result in results {
+            match result {
+                Err(error @ StorageError::Corrupt { .. }) => {
+                    self.head.metrics.mmap_chunk_corruptions.inc();
+                    tracing::error!(series = %into.labels, %error, "head chunk is left out of the block");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -88,43 +148,34 @@ impl SeriesSource for HeadSource {
     fn next(&mut self, into: &mut SourceSeries) -> Result<bool, StorageError> {
         loop {
             let Some(id) = self.ids.next() else { return Ok(false) };
-            let Some((labels, sealed, open)) = self.snapshot(id) else { continue };
-            into.reset(labels);
-            if open {
-                let data = std::mem::take(&mut self.data);
-                let min_t = first_time(&data);
-                self.push(Encoding::Xor, &data, min_t, into)?;
-                self.data = data;
+            let snapshot = self.snapshot(id);
+            if snapshot.chunks.is_empty() && snapshot.open.is_empty() {
+                continue;
             }
-            for chunk in sealed {
-                let mut data = std::mem::take(&mut self.data);
-                match self.reader.read(chunk.location, &mut data) {
-                    Ok(encoding) => self.push(encoding, &data, chunk.min_t, into)?,
-                    // The rest is worth a block all the same; the damage is named.
-                    Err(error @ StorageError::Corrupt { .. }) => {
-                        self.head.metrics.mmap_chunk_corruptions.inc();
-                        tracing::error!(series = %into.labels, %error, "head chunk is left out of the block");
-                    }
-                    Err(error) => return Err(error),
-                }
-                self.data = data;
-            }
+            into.reset(self.head.index.read().labels(id));
+            self.push_all(id, snapshot, into)?;
             return Ok(true);
         }
     }
 }
 
-/// Time of the first sample of a float chunk.
-fn first_time(data: &[u8]) -> TimestampMs {
-    crate::codec::Cursor::new(data.get(xor::HEADER_BYTES..).unwrap_or_default()).varint().unwrap_or(i64::MIN)
+/// Times of the first and the last sample of a chunk.
+fn time_range(encoding: Encoding, data: &[u8]) -> Result<Option<(TimestampMs, TimestampMs)>, ChunkError> {
+    let mut columns = SampleColumns::default();
+    decode_into(encoding, data, i64::MIN, i64::MAX, &mut columns)?;
+    let times = if encoding.is_float() { &columns.timestamps } else { &columns.histogram_timestamps };
+    Ok(times.first().copied().zip(times.last().copied()))
 }
 
 /// All series in order of their labels. Symbols are ranked once, so that comparing two series compares
 /// numbers.
-fn ids_by_labels(head: &Head) -> Vec<u32> {
+fn ids_by_labels(head: &Head, scope: &Scope) -> Vec<u32> {
     let index = head.index.read();
     let ranks = symbol_ranks(&index);
-    let ids: Vec<u32> = Index::postings(&index).all().iter().collect();
+    let ids: Vec<u32> = match scope {
+        Scope::Late(chunks) => chunks.keys().copied().filter(|id| index.contains(*id)).collect(),
+        _ => Index::postings(&index).all().iter().collect(),
+    };
     let mut keys: Vec<(SymbolId, SymbolId)> = Vec::new();
     let mut series: Vec<(u32, u32, u32)> = Vec::with_capacity(ids.len());
     for id in ids {

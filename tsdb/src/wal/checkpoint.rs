@@ -10,19 +10,24 @@
 //!
 //! frame 0     0 u8 │ frame of the log u64: covered by all pages │ truncated (varint ms) │ block range (varint ms)
 //! page        1 u8 │ page u32 │ frame of the log u64: covered │ len u32 │ series, see `record` │ state*
+//! tombstones  3 u8 │ as in `record`
+//! exemplars   4 u8 │ as in `record`
 //! last frame  2 u8
 //!
 //! state, in the order of the series:
-//!   kind u8          of the newest sample: 1 float │ flags u8: bit 0 stale
-//!   newest           time varint │ value u64
-//!   open chunk       len uvarint, 0: none │ min time varint │ next cut varint │ chunk, len bytes
+//!   kind u8          of the newest sample: 0 none, 1 float, 2 histogram │ flags u8: bit 0 stale
+//!   newest           time varint │ value u64, of a histogram its sum
+//!   open chunk       encoding u8, 0: none │ min time varint │ next cut varint │ len uvarint │ chunk, len bytes
 //!   full chunks      count uvarint │ (location uvarint │ min time varint)*, oldest first
+//!   out of order     count uvarint │ (location uvarint │ min time varint │ max time varint)*
+//!                    count uvarint │ (encoding u8 │ len uvarint │ chunk, len bytes)*
 //! ```
 //!
 //! It is written under another name, synced and renamed; then the log before it and older checkpoints go.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::storage::StorageError;
 use model::time::TimestampMs;
@@ -30,12 +35,16 @@ use rayon::prelude::*;
 
 use super::frame::{self, Part};
 use super::record::{self, SeriesRecord};
-use crate::chunk::xor;
-use crate::codec::{Cursor, DecodeError, put_uvarint, put_varint};
+use crate::block::tombstones::Interval;
+use crate::chunk::histogram::HistogramAppender;
+use crate::chunk::{Encoding, xor};
+use crate::codec::{Cursor, DecodeError, put_prefixed_bytes, put_uvarint, put_varint};
 use crate::fs::{Fs, FsFile};
 use crate::head::Head;
-use crate::head::series::{Kind, Record, Sealed, SealedChunks};
-use crate::head::shard::{PAGE_SERIES, SHARDS};
+use crate::head::exemplars::Stored;
+use crate::head::out_of_order::{LateChunk, LateSamples, samples_of};
+use crate::head::series::{Kind, Record, Sealed, state_of};
+use crate::head::shard::{FLOAT_CHUNK_BYTES_MAX, PAGE_SERIES, SHARDS, Shard};
 use crate::head_chunks::Location;
 
 const MAGIC: &[u8; 8] = b"FERULACP";
@@ -49,6 +58,8 @@ const WRITE_BYTES: usize = 1 << 20;
 const KIND_HEADER: u8 = 0;
 const KIND_PAGE: u8 = 1;
 const KIND_END: u8 = 2;
+const KIND_TOMBSTONES: u8 = 3;
+const KIND_EXEMPLARS: u8 = 4;
 const FLAG_STALE: u8 = 1;
 
 /// The checkpoints of a directory by number, oldest first.
@@ -77,7 +88,7 @@ pub(crate) fn remove_unfinished(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
 pub(crate) fn write(head: &Head, fs: &dyn Fs, dir: &Path) -> Result<(), StorageError> {
     let error = |what: &str, source: io::Error| StorageError::Io {
         what: format!("{what} checkpoint in {}", dir.display()),
-        source: std::sync::Arc::new(source),
+        source: Arc::new(source),
     };
     head.metrics.checkpoint_creations.inc();
     let first_segment = head.wal.rotate()?;
@@ -149,6 +160,14 @@ fn write_file(head: &Head, fs: &dyn Fs, path: &Path) -> io::Result<()> {
         writer.put(&payload)?;
         page += 1;
     }
+    for (kind, put) in
+        [(KIND_TOMBSTONES, put_tombstones as fn(&Head, &mut Vec<u8>)), (KIND_EXEMPLARS, put_exemplars)]
+    {
+        payload.clear();
+        payload.push(kind);
+        put(head, &mut payload);
+        writer.put(&payload)?;
+    }
     payload.clear();
     payload.push(KIND_END);
     writer.put(&payload)?;
@@ -156,9 +175,22 @@ fn write_file(head: &Head, fs: &dyn Fs, path: &Path) -> io::Result<()> {
     writer.file.sync_data()
 }
 
+fn put_tombstones(head: &Head, out: &mut Vec<u8>) {
+    let tombstones = Arc::clone(&head.tombstones.read());
+    let all: Vec<(u32, Interval)> = tombstones
+        .iter()
+        .flat_map(|(id, intervals)| intervals.iter().map(move |interval| (id as u32, *interval)))
+        .collect();
+    record::put_tombstones(out, &all);
+}
+
+fn put_exemplars(head: &Head, out: &mut Vec<u8>) {
+    head.exemplars.lock().put(out);
+}
+
 fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
     let index = head.index.read();
-    let mut shard = head.shards[page % SHARDS].lock();
+    let shard = head.shards[page % SHARDS].lock();
     // All frames that touch this shard are in memory too, while its lock is held.
     let covered = head.wal.number();
     let first = (page * PAGE_SERIES) as u32;
@@ -167,12 +199,9 @@ fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
     let mut ids = Vec::new();
     for id in first..end {
         let record = *shard.record(id);
-        if record.has(Record::LOGGED) && record.kind != Kind::None {
+        if record.has(Record::LOGGED) {
             ids.push((id, record.generation));
-            if !record.place.is_none() {
-                record.xor.finish(shard.buffers.get_mut(record.place));
-            }
-            put_state(&mut states, &record, shard.open_bytes(&record), shard.sealed.iter(record.sealed));
+            put_state(&mut states, &shard, id, &record);
         }
     }
     drop(shard);
@@ -189,23 +218,40 @@ fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&states);
 }
 
-fn put_state(out: &mut Vec<u8>, record: &Record, open: &[u8], sealed: impl Iterator<Item = Sealed>) {
+fn put_state(out: &mut Vec<u8>, shard: &Shard, id: u32, record: &Record) {
     out.push(record.kind as u8);
     out.push(if record.has(Record::STALE) { FLAG_STALE } else { 0 });
     put_varint(out, record.xor.last_timestamp());
     out.extend_from_slice(&record.xor.last_value().to_bits().to_be_bytes());
-    put_uvarint(out, open.len() as u64);
-    if !open.is_empty() {
-        put_varint(out, record.chunk_min_t);
-        put_varint(out, record.next_cut_t);
-        out.extend_from_slice(open);
+    let mut open = Vec::new();
+    match shard.copy_open(record, &mut open) {
+        None => out.push(Encoding::None as u8),
+        Some(encoding) => {
+            out.push(encoding as u8);
+            put_varint(out, record.chunk_min_t);
+            put_varint(out, record.next_cut_t);
+            put_prefixed_bytes(out, &open);
+        }
     }
-    let mut sealed: Vec<Sealed> = sealed.collect();
+    let mut sealed: Vec<Sealed> = shard.sealed.iter(record.sealed).collect();
     sealed.reverse();
     put_uvarint(out, sealed.len() as u64);
     for chunk in sealed {
         put_uvarint(out, chunk.location.to_bits());
         put_varint(out, chunk.min_t);
+    }
+    let (late_sealed, late_runs) =
+        shard.late.get(&id).map(|late| (late.sealed.clone(), late.runs())).unwrap_or_default();
+    put_uvarint(out, late_sealed.len() as u64);
+    for chunk in late_sealed {
+        put_uvarint(out, chunk.location.to_bits());
+        put_varint(out, chunk.min_t);
+        put_varint(out, chunk.max_t);
+    }
+    put_uvarint(out, late_runs.len() as u64);
+    for run in late_runs {
+        out.push(run.encoding as u8);
+        put_prefixed_bytes(out, &run.bytes);
     }
 }
 
@@ -247,14 +293,20 @@ struct State {
     newest: (TimestampMs, f64),
     open: Option<Open>,
     sealed: Vec<Sealed>,
+    late: LateSamples,
 }
 
 #[derive(Debug)]
 struct Open {
     min_t: TimestampMs,
     next_cut_t: TimestampMs,
-    xor: xor::AppendState,
-    bytes: Vec<u8>,
+    chunk: OpenChunk,
+}
+
+#[derive(Debug)]
+enum OpenChunk {
+    Float(xor::AppendState, Vec<u8>),
+    Histogram(HistogramAppender),
 }
 
 /// Reads a checkpoint into an empty head. What of it is damaged is left out and named in the result.
@@ -273,6 +325,15 @@ pub(crate) fn read(head: &Head, bytes: &[u8]) -> Covered {
         match frame.payload.first() {
             Some(&KIND_HEADER) => {
                 if let Err(error) = read_header(head, &frame.payload, &mut covered) {
+                    covered.damage.push((frame.offset, frame.offset, error.to_string()));
+                }
+            }
+            Some(&KIND_TOMBSTONES) => match record::read_tombstones(&frame.payload[1..]) {
+                Ok(tombstones) => head.add_tombstones(&tombstones),
+                Err(error) => covered.damage.push((frame.offset, frame.offset, error.to_string())),
+            },
+            Some(&KIND_EXEMPLARS) => {
+                if let Err(error) = replay_exemplars(head, &frame.payload[1..]) {
                     covered.damage.push((frame.offset, frame.offset, error.to_string()));
                 }
             }
@@ -303,6 +364,14 @@ pub(crate) fn read(head: &Head, bytes: &[u8]) -> Covered {
         }
     }
     covered
+}
+
+/// Takes in the exemplars of a checkpoint or of the log.
+pub(crate) fn replay_exemplars(head: &Head, body: &[u8]) -> Result<(), DecodeError> {
+    let mut ring = head.exemplars.lock();
+    record::read_exemplars(body, |series, labels, timestamp, value| {
+        ring.replay(Stored { series, labels, timestamp, value });
+    })
 }
 
 fn read_header(head: &Head, payload: &[u8], covered: &mut Covered) -> Result<(), DecodeError> {
@@ -337,26 +406,65 @@ fn read_page(payload: &[u8]) -> Result<Page, DecodeError> {
 
 fn read_state(cursor: &mut Cursor<'_>) -> Result<State, DecodeError> {
     let kind = match cursor.u8()? {
+        0 => Kind::None,
         1 => Kind::Float,
+        2 => Kind::Histogram,
         _ => return Err(cursor.error("kind of series")),
     };
     let stale = cursor.u8()? & FLAG_STALE != 0;
     let newest = (cursor.varint()?, cursor.f64()?);
-    let open = match cursor.uvarint()? {
-        0 => None,
-        len => {
-            let (min_t, next_cut_t) = (cursor.varint()?, cursor.varint()?);
-            let bytes = cursor.take(usize::try_from(len).unwrap_or(usize::MAX))?;
-            let xor = xor::AppendState::resume(bytes).map_err(|_| cursor.error("open chunk"))?;
-            Some(Open { min_t, next_cut_t, xor, bytes: bytes.to_vec() })
-        }
+    let encoding = read_encoding(cursor)?;
+    let open = match encoding {
+        Encoding::None => None,
+        _ => Some(Open {
+            min_t: cursor.varint()?,
+            next_cut_t: cursor.varint()?,
+            chunk: read_open(cursor, encoding)?,
+        }),
     };
     let mut sealed = Vec::new();
     for _ in 0..cursor.uvarint()? {
         let location = Location::from_bits(cursor.uvarint()?);
         sealed.push(Sealed { location, min_t: cursor.varint()? });
     }
-    Ok(State { kind, stale, newest, open, sealed })
+    Ok(State { kind, stale, newest, open, sealed, late: read_late(cursor)? })
+}
+
+fn read_encoding(cursor: &mut Cursor<'_>) -> Result<Encoding, DecodeError> {
+    let number = cursor.u8()?;
+    Encoding::from_u8(number).map_err(|_| cursor.error("encoding of chunk"))
+}
+
+fn read_open(cursor: &mut Cursor<'_>, encoding: Encoding) -> Result<OpenChunk, DecodeError> {
+    let bytes = cursor.prefixed_bytes()?;
+    let wrong = || cursor.error("open chunk");
+    if encoding == Encoding::Xor {
+        let xor = xor::AppendState::resume(bytes).map_err(|_| wrong())?;
+        let fits = xor.samples() > 0 && xor.byte_len() == bytes.len() && bytes.len() <= FLOAT_CHUNK_BYTES_MAX;
+        return if fits { Ok(OpenChunk::Float(xor, bytes.to_vec())) } else { Err(wrong()) };
+    }
+    match HistogramAppender::resume(encoding, bytes) {
+        Ok(Some(appender)) => Ok(OpenChunk::Histogram(appender)),
+        _ => Err(wrong()),
+    }
+}
+
+fn read_late(cursor: &mut Cursor<'_>) -> Result<LateSamples, DecodeError> {
+    let mut late = LateSamples::default();
+    for _ in 0..cursor.uvarint()? {
+        let location = Location::from_bits(cursor.uvarint()?);
+        late.sealed.push(LateChunk { location, min_t: cursor.varint()?, max_t: cursor.varint()? });
+    }
+    for _ in 0..cursor.uvarint()? {
+        let encoding = read_encoding(cursor)?;
+        let bytes = cursor.prefixed_bytes()?;
+        let samples =
+            samples_of(encoding, bytes).map_err(|_| cursor.error("chunk of samples out of order"))?;
+        late.open.extend(samples);
+    }
+    late.open.sort_by_key(|sample| sample.0);
+    late.open.dedup_by_key(|sample| sample.0);
+    Ok(late)
 }
 
 /// Puts a page into the head; returns its number, what it covers, and how many full chunks have no file.
@@ -378,9 +486,14 @@ fn restore(head: &Head, page: Page) -> (usize, u64, usize) {
     let mut missing = 0;
     let (mut min, mut max) = (i64::MAX, i64::MIN);
     for (series, state) in page.series {
-        max = max.max(state.newest.0);
-        min = min.min(state.open.as_ref().map_or(state.newest.0, |open| open.min_t));
-        min = state.sealed.first().map_or(min, |sealed| min.min(sealed.min_t));
+        if state.kind != Kind::None {
+            max = max.max(state.newest.0);
+            min = min.min(state.open.as_ref().map_or(state.newest.0, |open| open.min_t));
+            min = state.sealed.first().map_or(min, |sealed| min.min(sealed.min_t));
+        }
+        if let Some(late) = state.late.min_t() {
+            head.bounds.extend_late(late);
+        }
         missing += shard.restore(series.id, series.generation, state.into_parts(), &head.chunks);
     }
     if min <= max {
@@ -389,38 +502,36 @@ fn restore(head: &Head, page: Page) -> (usize, u64, usize) {
     (page.number, page.covered, missing)
 }
 
-/// A series as a checkpoint or an import gives it to a shard.
+/// A series as a checkpoint gives it to a shard.
 #[derive(Debug)]
 pub(crate) struct Restored {
     pub(crate) record: Record,
+    /// The open float chunk, empty if there is none.
     pub(crate) open: Vec<u8>,
+    /// The open histogram chunk.
+    pub(crate) histogram: Option<HistogramAppender>,
     /// Oldest first.
     pub(crate) sealed: Vec<Sealed>,
+    pub(crate) late: LateSamples,
 }
 
 impl State {
     fn into_parts(self) -> Restored {
-        let mut record = Record::vacant();
-        record.kind = self.kind;
-        record.set(Record::STALE, self.stale);
-        let mut bytes = Vec::new();
-        match self.open {
-            Some(open) => {
-                record.xor = open.xor;
-                record.chunk_min_t = open.min_t;
-                record.next_cut_t = open.next_cut_t;
-                bytes = open.bytes;
-            }
-            None => record.xor = state_of(self.newest),
+        let State { kind, stale, newest, open, sealed, late } = self;
+        let mut record = Record { kind, ..Record::vacant() };
+        record.set(Record::STALE, stale);
+        if kind != Kind::None {
+            record.xor = state_of(newest);
         }
-        record.sealed = SealedChunks::NONE;
-        Restored { record, open: bytes, sealed: self.sealed }
+        let mut restored = Restored { record, open: Vec::new(), histogram: None, sealed, late };
+        if let Some(Open { min_t, next_cut_t, chunk }) = open {
+            restored.record.chunk_min_t = min_t;
+            restored.record.next_cut_t = next_cut_t;
+            match chunk {
+                OpenChunk::Float(xor, bytes) => (restored.record.xor, restored.open) = (xor, bytes),
+                OpenChunk::Histogram(appender) => restored.histogram = Some(appender),
+            }
+        }
+        restored
     }
-}
-
-/// An append state whose newest sample is this one, for a series without an open chunk.
-pub(crate) fn state_of(newest: (TimestampMs, f64)) -> xor::AppendState {
-    let mut state = xor::AppendState::new();
-    xor::append(&mut state, &mut [0; xor::HEADER_BYTES + xor::SAMPLE_BYTES_MAX], newest.0, newest.1);
-    state
 }

@@ -15,6 +15,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod frame;
+pub(crate) mod histogram;
 pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod segment;

@@ -6,7 +6,11 @@
 //!
 //! series   count │ (id │ generation │ pairs │ (name │ value)*pairs)*        text: see below
 //! floats   count │ ids │ timestamps │ values                                also out-of-order ones
-//! truncate min time (varint)
+//! histograms  count │ (distance of the id to the one before uvarint │ time varint │ histogram)*
+//!             also out-of-order ones; see `histogram`
+//! truncate    min time varint
+//! tombstones  count │ (id uvarint │ min time varint │ max time varint)*
+//! exemplars   count │ (labels of the series │ labels │ time varint │ value u64)*, labels as in series
 //!
 //! ids         the first, then the distance of each to the one before: uvarint
 //! timestamps  the first: varint │ 1 if all are equal, else 0 and the distance of each to the one before: varint
@@ -20,8 +24,11 @@
 //! is lost to damage makes no later one wrong. A replay worker needs only the sections of its shards.
 
 use model::labels::Labels;
+use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
+use super::histogram;
+use crate::block::tombstones::Interval;
 use crate::codec::{Cursor, DecodeError, put_prefixed_bytes, put_uvarint, put_varint};
 
 /// What a section holds.
@@ -36,6 +43,14 @@ pub(crate) enum SectionKind {
     OutOfOrderFloats = 3,
     /// Samples before a time have left the head.
     Truncate = 4,
+    /// Histogram samples in order of time.
+    Histograms = 5,
+    /// Histogram samples out of order.
+    OutOfOrderHistograms = 6,
+    /// Deleted intervals.
+    Tombstones = 7,
+    /// Exemplars.
+    Exemplars = 8,
 }
 
 /// A section of a record.
@@ -76,6 +91,10 @@ fn read_section<'a>(cursor: &mut Cursor<'a>) -> Result<Section<'a>, DecodeError>
         2 => SectionKind::Floats,
         3 => SectionKind::OutOfOrderFloats,
         4 => SectionKind::Truncate,
+        5 => SectionKind::Histograms,
+        6 => SectionKind::OutOfOrderHistograms,
+        7 => SectionKind::Tombstones,
+        8 => SectionKind::Exemplars,
         _ => return Err(cursor.error("unknown kind of section")),
     };
     let shard = usize::from(cursor.u8()?);
@@ -223,6 +242,22 @@ impl FloatColumns {
         self.ids.is_empty()
     }
 
+    /// Keeps the samples for whose id and time the closure says yes.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32, TimestampMs) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.len() {
+            if keep(self.ids[at], self.timestamps[at]) {
+                self.ids[kept] = self.ids[at];
+                self.timestamps[kept] = self.timestamps[at];
+                self.values[kept] = self.values[at];
+                kept += 1;
+            }
+        }
+        self.ids.truncate(kept);
+        self.timestamps.truncate(kept);
+        self.values.truncate(kept);
+    }
+
     /// The samples in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, TimestampMs, f64)> + '_ {
         let times = self.timestamps.iter().zip(&self.values);
@@ -354,6 +389,154 @@ fn read_run(cursor: &mut Cursor<'_>, most: usize, out: &mut Vec<f64>) -> Result<
     Ok(())
 }
 
+// ------------------------------------------------------------------------------------------- histograms
+
+/// A histogram sample.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HistogramRow {
+    pub(crate) id: u32,
+    pub(crate) timestamp: TimestampMs,
+    pub(crate) value: HistogramValue,
+}
+
+/// Writes the body of a section of histogram samples, ordered by id.
+pub(crate) fn put_histograms(out: &mut Vec<u8>, rows: &[HistogramRow]) {
+    put_uvarint(out, rows.len() as u64);
+    let mut previous = 0;
+    for row in rows {
+        put_uvarint(out, u64::from(row.id - previous));
+        previous = row.id;
+        put_varint(out, row.timestamp);
+        histogram::put(out, &row.value);
+    }
+}
+
+/// Reads the body of a section of histogram samples, replacing what was in `rows`.
+pub(crate) fn read_histograms(body: &[u8], rows: &mut Vec<HistogramRow>) -> Result<(), DecodeError> {
+    rows.clear();
+    let mut cursor = Cursor::new(body);
+    let mut id = 0_u32;
+    for _ in 0..cursor.uvarint()? {
+        let distance = cursor.uvarint32()?;
+        id = id.checked_add(distance).filter(|id| *id <= ID_MAX).ok_or_else(|| cursor.error("series id"))?;
+        let timestamp = cursor.varint()?;
+        rows.push(HistogramRow { id, timestamp, value: histogram::read(&mut cursor)? });
+    }
+    Ok(())
+}
+
+/// The samples of a commit that one shard takes, each list ordered by series and time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShardSamples {
+    pub(crate) floats: FloatColumns,
+    pub(crate) histograms: Vec<HistogramRow>,
+    pub(crate) late_floats: FloatColumns,
+    pub(crate) late_histograms: Vec<HistogramRow>,
+}
+
+impl ShardSamples {
+    pub(crate) fn clear(&mut self) {
+        self.floats.clear();
+        self.histograms.clear();
+        self.late_floats.clear();
+        self.late_histograms.clear();
+    }
+
+    /// Whether a series has a sample.
+    pub(crate) fn has(&self, id: u32) -> bool {
+        self.floats.ids.binary_search(&id).is_ok()
+            || self.late_floats.ids.binary_search(&id).is_ok()
+            || self.histograms.binary_search_by_key(&id, |row| row.id).is_ok()
+            || self.late_histograms.binary_search_by_key(&id, |row| row.id).is_ok()
+    }
+
+    /// Appends a section for each list that isn't empty.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, shard: usize) {
+        for (kind, samples) in
+            [(SectionKind::Floats, &self.floats), (SectionKind::OutOfOrderFloats, &self.late_floats)]
+        {
+            if !samples.is_empty() {
+                put_section(out, kind, shard, |out| put_floats(out, samples));
+            }
+        }
+        for (kind, rows) in [
+            (SectionKind::Histograms, &self.histograms),
+            (SectionKind::OutOfOrderHistograms, &self.late_histograms),
+        ] {
+            if !rows.is_empty() {
+                put_section(out, kind, shard, |out| put_histograms(out, rows));
+            }
+        }
+    }
+
+    /// Reads a section of samples into its list; `false` if the section is of another kind.
+    pub(crate) fn read(&mut self, section: &Section<'_>) -> Result<bool, DecodeError> {
+        match section.kind {
+            SectionKind::Floats => read_floats(section.body, &mut self.floats)?,
+            SectionKind::OutOfOrderFloats => read_floats(section.body, &mut self.late_floats)?,
+            SectionKind::Histograms => read_histograms(section.body, &mut self.histograms)?,
+            SectionKind::OutOfOrderHistograms => read_histograms(section.body, &mut self.late_histograms)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+// ------------------------------------------------------------------------------------------- exemplars
+
+/// Writes the body of a section of exemplars with the labels of their series.
+pub(crate) fn put_exemplars<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    exemplars: impl Iterator<Item = (&'a Labels, &'a Labels, TimestampMs, f64)>,
+) {
+    put_uvarint(out, count as u64);
+    let mut texts = TextWriter::default();
+    for (series, labels, timestamp, value) in exemplars {
+        texts.put_labels(out, series);
+        texts.put_labels(out, labels);
+        put_varint(out, timestamp);
+        out.extend_from_slice(&value.to_bits().to_be_bytes());
+    }
+}
+
+/// Reads the body of a section of exemplars, one after the other: labels of the series, labels, time, value.
+pub(crate) fn read_exemplars(
+    body: &[u8],
+    mut each: impl FnMut(Labels, Labels, TimestampMs, f64),
+) -> Result<(), DecodeError> {
+    let mut cursor = Cursor::new(body);
+    let mut texts = TextReader::default();
+    for _ in 0..cursor.uvarint()? {
+        let (series, labels) = (texts.labels(&mut cursor)?, texts.labels(&mut cursor)?);
+        each(series, labels, cursor.varint()?, cursor.f64()?);
+    }
+    Ok(())
+}
+
+// ------------------------------------------------------------------------------------------ tombstones
+
+/// Writes the body of a section of tombstones.
+pub(crate) fn put_tombstones(out: &mut Vec<u8>, tombstones: &[(u32, Interval)]) {
+    put_uvarint(out, tombstones.len() as u64);
+    for (id, interval) in tombstones {
+        put_uvarint(out, u64::from(*id));
+        put_varint(out, interval.mint);
+        put_varint(out, interval.maxt);
+    }
+}
+
+/// Reads the body of a section of tombstones.
+pub(crate) fn read_tombstones(body: &[u8]) -> Result<Vec<(u32, Interval)>, DecodeError> {
+    let mut cursor = Cursor::new(body);
+    let mut tombstones = Vec::new();
+    for _ in 0..cursor.uvarint()? {
+        let id = read_id(&mut cursor)?;
+        tombstones.push((id, Interval { mint: cursor.varint()?, maxt: cursor.varint()? }));
+    }
+    Ok(tombstones)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -417,6 +600,9 @@ mod tests {
             }
             let _ = read_floats(&bytes, &mut FloatColumns::default());
             let _ = read_series(&bytes, |_| {});
+            let _ = read_histograms(&bytes, &mut Vec::new());
+            let _ = read_exemplars(&bytes, |_, _, _, _| {});
+            let _ = read_tombstones(&bytes);
         }
     }
 }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::checkpoint::Covered;
+use model::time::TimestampMs;
+
+use super::checkpoint::{Covered, replay_exemplars};
 use super::frame::{Frame, Part, Parts};
-use super::record::{self, FloatColumns, Section, SectionKind, SeriesRecord};
+use super::record::{self, Section, SectionKind, SeriesRecord, ShardSamples};
 use super::segment::{HEADER_BYTES, MAGIC, list_segments};
-use crate::codec::Cursor;
+use crate::codec::{Cursor, DecodeError};
 use crate::fs::Fs;
 use crate::head::Head;
 use crate::head::index::Index;
@@ -159,51 +161,104 @@ fn run_worker(
     (worker, workers): (usize, usize),
     unknown: &AtomicU64,
 ) {
-    let mut samples = FloatColumns::default();
+    let mut samples = ShardSamples::default();
     for work in queue {
-        for section in record::sections(&work.record) {
-            let applied = match section {
-                Ok(section) if section.shard % workers == worker => {
-                    apply(head, covered, work.number, &section, &mut samples, unknown)
-                }
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = applied
-                && worker == 0
-            {
-                // The checksum was right: this is of another version, or a mistake.
-                tracing::error!(commit = work.number, %error, "commit in the log isn't understood");
-            }
+        let applier = Applier { head, covered, number: work.number, unknown };
+        if let Err(error) = applier.apply_record(&work.record, (worker, workers), &mut samples)
+            && worker == 0
+        {
+            // The checksum was right: this is of another version, or a mistake.
+            tracing::error!(commit = work.number, %error, "commit in the log isn't understood");
         }
     }
 }
 
-fn apply(
-    head: &Head,
-    covered: &Covered,
+/// Applies what a frame says.
+#[derive(Clone, Copy)]
+struct Applier<'a> {
+    head: &'a Head,
+    covered: &'a Covered,
     number: u64,
-    section: &Section<'_>,
-    samples: &mut FloatColumns,
-    unknown: &AtomicU64,
-) -> Result<(), crate::codec::DecodeError> {
-    let shard = section.shard % SHARDS;
-    match section.kind {
-        SectionKind::Series => record::read_series(section.body, |series| {
-            if !covered.has(page_of(series.id), number) {
-                define(head, series);
+    unknown: &'a AtomicU64,
+}
+
+impl Applier<'_> {
+    fn apply_record(
+        &self,
+        record: &[u8],
+        (worker, workers): (usize, usize),
+        samples: &mut ShardSamples,
+    ) -> Result<(), DecodeError> {
+        let mut pending = None;
+        samples.clear();
+        for section in record::sections(record) {
+            let section = section?;
+            if section.shard % workers != worker {
+                continue;
             }
-        }),
-        SectionKind::Floats => {
-            record::read_floats(section.body, samples)?;
-            apply_floats(head, covered, number, shard, samples, unknown);
-            Ok(())
+            // The samples of a shard are in several sections, and a series may be in more than one of them.
+            let shard = section.shard % SHARDS;
+            if let Some(other) = pending.take_if(|other| *other != shard) {
+                self.apply_samples(other, samples);
+            }
+            if samples.read(&section)? {
+                pending = Some(shard);
+            } else {
+                self.apply_section(&section)?;
+            }
         }
-        SectionKind::OutOfOrderFloats => Ok(()),
-        SectionKind::Truncate => {
-            head.bounds.truncate(Cursor::new(section.body).varint()?);
-            Ok(())
+        if let Some(shard) = pending {
+            self.apply_samples(shard, samples);
         }
+        Ok(())
+    }
+
+    fn apply_section(&self, section: &Section<'_>) -> Result<(), DecodeError> {
+        match section.kind {
+            SectionKind::Series => record::read_series(section.body, |series| {
+                if !self.covered.has(page_of(series.id), self.number) {
+                    define(self.head, series);
+                }
+            }),
+            SectionKind::Truncate => {
+                self.head.bounds.truncate(Cursor::new(section.body).varint()?);
+                Ok(())
+            }
+            SectionKind::Tombstones => {
+                let mut tombstones = record::read_tombstones(section.body)?;
+                tombstones.retain(|(id, _)| !self.covered.has(page_of(*id), self.number));
+                self.head.add_tombstones(&tombstones);
+                Ok(())
+            }
+            SectionKind::Exemplars => replay_exemplars(self.head, section.body),
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies the samples of a shard, but for those that the checkpoint has or that a block has.
+    fn apply_samples(&self, number: usize, samples: &mut ShardSamples) {
+        let head = self.head;
+        let truncated = head.bounds.truncated();
+        let mut shard = head.shards[number].lock();
+        let mut unknown = 0;
+        let ShardSamples { floats, histograms, late_floats, late_histograms } = samples;
+        let mut known = |id: u32| {
+            let known = shard_of(id) == number && shard.newest(id).is_some();
+            unknown += u64::from(!known);
+            known
+        };
+        let covered = |id: u32| self.covered.has(page_of(id), self.number);
+        floats.retain(|id, t| !covered(id) && t >= truncated && known(id));
+        histograms.retain(|row| !covered(row.id) && row.timestamp >= truncated && known(row.id));
+        late_floats.retain(|id, _| !covered(id) && known(id));
+        late_histograms.retain(|row| !covered(row.id) && known(row.id));
+        self.unknown.fetch_add(unknown, Ordering::Relaxed);
+        // A sample that is there already, as after a rewritten segment, is there once.
+        let newer = |id: u32, t: TimestampMs| shard.newest(id).is_some_and(|newest| t > newest);
+        floats.retain(|id, t| newer(id, t));
+        histograms.retain(|row| newer(row.id, row.timestamp));
+        head.apply(&mut shard, samples);
+        samples.clear();
     }
 }
 
@@ -228,36 +283,4 @@ fn define(head: &Head, series: SeriesRecord) {
     }
     index.create_as(series.id, hash, &series.labels);
     shard.create_as(series.id, series.generation);
-}
-
-fn apply_floats(
-    head: &Head,
-    covered: &Covered,
-    number: u64,
-    shard: usize,
-    samples: &mut FloatColumns,
-    unknown: &AtomicU64,
-) {
-    let truncated = head.bounds.truncated();
-    let mut shard = head.shards[shard].lock();
-    let mut unknown_here = 0;
-    let (mut min, mut max) = (i64::MAX, i64::MIN);
-    for (id, timestamp, value) in samples.iter() {
-        if covered.has(page_of(id), number) || timestamp < truncated {
-            continue;
-        }
-        match shard.newest(id) {
-            None => unknown_here += 1,
-            Some(newest) if newest >= timestamp => {}
-            Some(_) => {
-                shard.append_float(id, timestamp, value, &head.rules, &head.chunks);
-                min = min.min(timestamp);
-                max = max.max(timestamp);
-            }
-        }
-    }
-    if min <= max {
-        head.bounds.extend(min, max);
-    }
-    unknown.fetch_add(unknown_here, Ordering::Relaxed);
 }

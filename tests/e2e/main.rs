@@ -1,0 +1,14 @@
+//! The built program from outside: started on a free port, scraped, asked, signalled, killed, started again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_data_dir;
+mod bad_target;
+mod check_config;
+mod command_line;
+mod real_targets;
+mod reload;
+mod restart;
+mod seeds;
+mod server;
+mod target;
