@@ -18,7 +18,7 @@ use crate::compress::Encoding;
 use crate::readiness::Phase;
 use crate::respond::{ApiHandler, api, no_content, plain_error, redirect};
 use crate::server::App;
-use crate::{cors, federate, management, metrics_page, openapi, v1};
+use crate::{cors, federate, management, metrics_page, openapi, pages, v1};
 
 /// A handler that writes its own response.
 pub(crate) type PlainHandler = fn(&Arc<App>, &Call) -> Response<Body>;
@@ -79,6 +79,15 @@ const fn gated(pattern: &'static str, methods: &'static [Method], handler: Handl
 pub(crate) static ENDPOINTS: &[Endpoint] = &[
     open("/", GET, Handler::Inline(management::root)),
     open("/graph", GET, Handler::Inline(management::graph)),
+    open("/query", GET, Handler::Blocking(pages::query)),
+    open("/alerts", GET, Handler::Blocking(pages::alerts)),
+    open("/targets", GET, Handler::Blocking(pages::targets)),
+    open("/rules", GET, Handler::Blocking(pages::rules)),
+    open("/service-discovery", GET, Handler::Blocking(pages::service_discovery)),
+    open("/status", GET, Handler::Blocking(pages::status)),
+    open("/tsdb-status", GET, Handler::Blocking(pages::tsdb_status)),
+    open("/flags", GET, Handler::Blocking(pages::flags)),
+    open("/config", GET, Handler::Blocking(pages::config)),
     open("/-/healthy", GET_HEAD, Handler::Inline(management::healthy)),
     gated("/-/ready", GET_HEAD, Handler::Inline(management::ready)),
     open("/-/reload", GET_POST_PUT, Handler::Blocking(management::reload)),
@@ -90,6 +99,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/query_range", GET_POST, v1::query::range),
     api_endpoint("/api/v1/query_exemplars", GET_POST, v1::exemplars::query_exemplars),
     api_endpoint("/api/v1/format_query", GET_POST, v1::parse::format_query),
+    api_endpoint("/api/v1/parse_query", GET_POST, v1::parse::parse_query),
     api_endpoint("/api/v1/explain", GET_POST, v1::explain::explain),
     api_endpoint("/api/v1/labels", GET_POST, v1::labels::names),
     api_endpoint(v1::labels::VALUES_PATTERN, GET, v1::labels::values),
@@ -108,6 +118,8 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/status/runtimeinfo", GET, v1::status::runtime_info),
     api_endpoint("/api/v1/status/buildinfo", GET, v1::status::build_info),
     api_endpoint("/api/v1/status/tsdb", GET, v1::tsdb::status),
+    api_endpoint("/api/v1/status/cardinality", GET, v1::cardinality::cardinality),
+    api_endpoint("/api/v1/status/usage", GET, v1::usage::usage),
     api_endpoint("/api/v1/status/tsdb/blocks", GET, v1::tsdb::blocks),
     api_endpoint("/api/v1/status/self_metrics", GET, v1::self_metrics::self_metrics),
     gated("/api/v1/search/metric_names", GET_POST, Handler::Blocking(v1::search::metric_names)),

@@ -33,13 +33,16 @@ mod metrics_page;
 pub mod notifications;
 mod openapi;
 pub mod options;
+mod pages;
 pub mod params;
 pub mod readiness;
 mod respond;
 mod selector;
 pub mod server;
 pub mod state;
+mod usage;
 mod v1;
+pub mod web_config;
 
 pub use options::ApiOptions;
 pub use server::{Parts, Server, ServerError};

@@ -118,6 +118,7 @@ static DOCS: &[Doc] = &[
     ),
     doc("/api/v1/query_exemplars", "Exemplars of the series in an expression", &[QUERY, START, END], OBJECTS),
     doc("/api/v1/format_query", "Lay an expression out", &[QUERY], "{type: string}"),
+    doc("/api/v1/parse_query", "The syntax tree of an expression", &[QUERY], OBJECT),
     doc(
         "/api/v1/explain",
         "How an expression is evaluated",
@@ -200,6 +201,19 @@ static DOCS: &[Doc] = &[
     doc("/api/v1/status/runtimeinfo", "How the process is doing", &[], OBJECT),
     doc("/api/v1/status/buildinfo", "Which program this is", &[], OBJECT),
     doc("/api/v1/status/tsdb", "Sizes of the head", &[LIMIT], OBJECT),
+    doc(
+        "/api/v1/status/cardinality",
+        "What stored series are made of",
+        &[
+            MATCH,
+            ("time", Kind::Time, false, "until when"),
+            ("window", Kind::Duration, false, "how far back"),
+            ("sort_by", Kind::OneOf(&["series", "churn", "bytes"]), false, "how to sort metric names"),
+            LIMIT,
+        ],
+        OBJECT,
+    ),
+    doc("/api/v1/status/usage", "Which metrics are asked for", &[START, END, MATCH, LIMIT], OBJECT),
     doc("/api/v1/status/tsdb/blocks", "Blocks", &[], OBJECT),
     doc("/api/v1/status/walreplay", "How far the log has been read back", &[], OBJECT),
     doc(

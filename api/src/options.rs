@@ -1,5 +1,6 @@
 //! What the flags `--web.*` say.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::regex::AnchoredRegex;
@@ -10,6 +11,8 @@ use url::Url;
 pub struct ApiOptions {
     /// `--web.listen-address`, such as `0.0.0.0:9090` or `:9090`; each gets a listener.
     pub listen_addresses: Vec<String>,
+    /// `--web.config.file`: TLS, users and headers.
+    pub web_config_file: Option<PathBuf>,
     /// `--web.read-timeout`: how long a request may take to arrive, and how long a connection may idle.
     pub read_timeout: Duration,
     /// `--web.max-connections`, over all listeners.
@@ -45,6 +48,7 @@ impl Default for ApiOptions {
     fn default() -> Self {
         ApiOptions {
             listen_addresses: vec!["0.0.0.0:9090".to_owned()],
+            web_config_file: None,
             read_timeout: READ_TIMEOUT,
             max_connections: 512,
             max_notification_subscribers: 16,

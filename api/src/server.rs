@@ -6,20 +6,22 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::middleware;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use model::storage::Queryable;
 use model::time::Clock;
 use promql::engine::Engine;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 use crate::endpoints::{self, ENDPOINTS};
@@ -31,6 +33,8 @@ use crate::state::{
     AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
     StorageStatus, TargetsSource,
 };
+use crate::usage::Usage;
+use crate::web_config::{WebConfigError, WebConfigWatch, guard};
 
 /// How long requests in progress may take once the server is told to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,6 +42,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// The most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 1 << 20;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that one HTTP/2 connection may have in progress; Go's default.
+const HTTP2_STREAMS_MAX: u32 = 250;
 
 /// What the server speaks for. Everything may be asked before the storage is open; then it answers
 /// `NotReady`, or has nothing.
@@ -90,6 +98,9 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// The web configuration file can't be used.
+    #[error("{0}")]
+    WebConfig(#[from] WebConfigError),
     /// A metric is registered already.
     #[error("registering the server's metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -103,6 +114,8 @@ pub(crate) struct App {
     pub(crate) metrics: HttpMetrics,
     /// One for each of [`ENDPOINTS`].
     pub(crate) endpoint_metrics: Vec<EndpointMetrics>,
+    /// Which metrics have been asked for.
+    pub(crate) usage: Usage,
     /// Set to true when the server ends: answers without an end are then ended.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -112,19 +125,26 @@ pub(crate) struct App {
 pub struct Server {
     app: Arc<App>,
     router: Router,
+    web_config: Option<Arc<WebConfigWatch>>,
     listeners: Vec<TcpListener>,
 }
 
 impl Server {
     /// Opens the listeners. Connections are accepted by [`Server::run`].
     pub async fn bind(options: ApiOptions, parts: Parts) -> Result<Server, ServerError> {
+        let web_config = options.web_config_file.as_deref().map(WebConfigWatch::open).transpose()?;
+        let web_config = web_config.map(Arc::new);
         let mut listeners = Vec::with_capacity(options.listen_addresses.len());
         for address in &options.listen_addresses {
             listeners.push(listen(address).await?);
         }
         let app = Arc::new(App::new(options, parts)?);
-        let router = endpoints::router(&app);
-        Ok(Server { app, router, listeners })
+        let mut router = endpoints::router(&app);
+        if let Some(watch) = web_config.clone() {
+            router = router
+                .layer(middleware::from_fn(move |request, next| guard(Arc::clone(&watch), request, next)));
+        }
+        Ok(Server { app, router, web_config, listeners })
     }
 
     /// The addresses that the listeners got; tells the port where the flag said 0.
@@ -136,8 +156,12 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let permits = Arc::new(Semaphore::new(self.app.options.max_connections.max(1)));
         let graceful = Arc::new(GracefulShutdown::new());
-        let connections =
-            Connections { router: self.router, permits, read_timeout: self.app.options.read_timeout };
+        let connections = Connections {
+            router: self.router,
+            web_config: self.web_config,
+            permits,
+            read_timeout: self.app.options.read_timeout,
+        };
         let mut accepting = tokio::task::JoinSet::new();
         for listener in self.listeners {
             accepting.spawn(accept(listener, connections.clone(), Arc::clone(&graceful)));
@@ -156,7 +180,14 @@ impl App {
     fn new(options: ApiOptions, parts: Parts) -> Result<App, ServerError> {
         let metrics = HttpMetrics::new(&parts.registry)?;
         let endpoint_metrics = ENDPOINTS.iter().map(|endpoint| metrics.endpoint(endpoint.pattern)).collect();
-        Ok(App { options, parts, metrics, endpoint_metrics, stopping: watch::Sender::new(false) })
+        Ok(App {
+            options,
+            parts,
+            metrics,
+            endpoint_metrics,
+            usage: Usage::default(),
+            stopping: watch::Sender::new(false),
+        })
     }
 }
 
@@ -180,6 +211,7 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
 #[derive(Clone)]
 struct Connections {
     router: Router,
+    web_config: Option<Arc<WebConfigWatch>>,
     permits: Arc<Semaphore>,
     read_timeout: Duration,
 }
@@ -204,6 +236,24 @@ async fn accept(listener: TcpListener, connections: Connections, graceful: Arc<G
 async fn serve(stream: TcpStream, connections: Connections, watcher: Watcher, _permit: OwnedSemaphorePermit) {
     // Answers are written whole; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = connections.web_config.as_ref().and_then(|watch| watch.current().tls.clone()) else {
+        return serve_http1(stream, connections, watcher).await;
+    };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            serve_http2(stream, connections, watcher).await;
+        }
+        Ok(Ok(stream)) => serve_http1(stream, connections, watcher).await,
+        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+        Err(_) => debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn serve_http1<S>(stream: S, connections: Connections, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -212,8 +262,24 @@ async fn serve(stream: TcpStream, connections: Connections, watcher: Watcher, _p
         .pipeline_flush(true);
     let service = TowerToHyperService::new(connections.router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let connection = pin!(watcher.watch(connection));
-    if let Err(error) = connection.await {
+    if let Err(error) = watcher.watch(connection).await {
+        debug!(%error, "a connection ended with an error");
+    }
+}
+
+async fn serve_http2<S>(stream: S, connections: Connections, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(connections.read_timeout))
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX);
+    let service = TowerToHyperService::new(connections.router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended with an error");
     }
 }

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use model::matcher::Matcher;
-use promql::ast::{Expr, ExprKind};
-
 use crate::call::Call;
 use crate::error::{ApiError, ErrorType};
 use crate::json::JsonOut;
@@ -12,6 +9,7 @@ use crate::params::{MAX_TIME_MS, MIN_TIME_MS};
 use crate::respond::{Answer, ApiResult};
 use crate::server::App;
 use crate::state::SeriesExemplars;
+use crate::usage::collect_selectors;
 
 /// `/query_exemplars`.
 pub(crate) fn query_exemplars(app: &Arc<App>, call: &Call) -> ApiResult {
@@ -22,7 +20,7 @@ pub(crate) fn query_exemplars(app: &Arc<App>, call: &Call) -> ApiResult {
     let features = &app.parts.engine.options().features;
     let expr = promql::parse::parse(call.form.get("query"), features).map_err(ApiError::bad_data)?;
     let mut wanted = Vec::new();
-    selectors(&expr, &mut wanted);
+    collect_selectors(&expr, &mut wanted);
     if wanted.is_empty() {
         return Ok(Answer::nothing());
     }
@@ -56,25 +54,4 @@ fn write_series(out: &mut JsonOut<'_>, series: &SeriesExemplars) {
     }
     out.close_array();
     out.close_object();
-}
-
-/// The matchers of every selector in the expression.
-fn selectors(expr: &Expr, found: &mut Vec<Vec<Matcher>>) {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
-        ExprKind::Vector(selector) => found.push(selector.matchers.clone()),
-        ExprKind::Matrix(range) => found.push(range.vector.matchers.clone()),
-        ExprKind::Subquery(subquery) => selectors(&subquery.expr, found),
-        ExprKind::Call(call) => call.args.iter().for_each(|arg| selectors(arg, found)),
-        ExprKind::Aggregate(aggregate) => {
-            aggregate.param.iter().for_each(|param| selectors(param, found));
-            selectors(&aggregate.expr, found);
-        }
-        ExprKind::Binary(binary) => {
-            selectors(&binary.lhs, found);
-            selectors(&binary.rhs, found);
-        }
-        ExprKind::Unary(unary) => selectors(&unary.expr, found),
-        ExprKind::Paren(inner) => selectors(inner, found),
-    }
 }

@@ -1,6 +1,7 @@
 //! The endpoints under `/api/v1`.
 
 pub(crate) mod admin;
+pub(crate) mod cardinality;
 pub(crate) mod exemplars;
 pub(crate) mod explain;
 pub(crate) mod labels;
@@ -16,6 +17,7 @@ mod similarity;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod tsdb;
+pub(crate) mod usage;
 pub(crate) mod write;
 
 /// The warning of an answer that was cut.

@@ -19,3 +19,9 @@ pub(crate) fn format_query(app: &Arc<App>, call: &Call) -> ApiResult {
     let text = promql::print::pretty(&parsed(app, call)?);
     Ok(Answer::data(move |out| out.string(&text)))
 }
+
+/// `/parse_query`: the syntax tree.
+pub(crate) fn parse_query(app: &Arc<App>, call: &Call) -> ApiResult {
+    let tree = promql::ast_json::to_json(&parsed(app, call)?);
+    Ok(Answer::data(move |out| out.value(&tree)))
+}

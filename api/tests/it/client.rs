@@ -45,7 +45,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Response {
     send(address, &[&format!("GET {path} HTTP/1.1")], "").await
 }
 
-fn parse(bytes: &[u8]) -> Response {
+pub(crate) fn parse(bytes: &[u8]) -> Response {
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a response head");
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
     let mut lines = head.split("\r\n");

@@ -6,3 +6,4 @@ mod client;
 mod connections;
 mod fakes;
 mod golden;
+mod web_config;

@@ -15,7 +15,7 @@ use super::source::{RangeSource, Source, TYPE_LABEL, UNIT_LABEL};
 use crate::ast::{ExtendedRange, Span};
 use crate::column::{Column, histogram_samples};
 use crate::engine::QueryError;
-use crate::plan::{RangeSelect, Reference, Select};
+use crate::plan::{RangeSelect, Select};
 use crate::value::Steps;
 
 /// A guess at the distance of samples, to tell small queries from large ones.
@@ -54,8 +54,7 @@ pub(crate) fn wanted<'q>(
 ) -> Result<Box<dyn Source + 'q>, QueryError> {
     let set = ctx.series_set(select.fetch)?;
     let named = common_name(&select.matchers).is_some();
-    let (reference, stats_only) = (select.reference, select.stats_only);
-    Ok(Box::new(Instant { ctx, set, named, reference, stats_only, steps, wanted }))
+    Ok(Box::new(Instant { ctx, set, named, select, steps, wanted }))
 }
 
 /// The source of a range vector selector.
@@ -101,8 +100,7 @@ struct Instant<'q> {
     ctx: &'q Context<'q>,
     set: Arc<dyn SeriesSet>,
     named: bool,
-    reference: Reference,
-    stats_only: bool,
+    select: &'q Select,
     steps: Steps,
     wanted: Wanted,
 }
@@ -110,7 +108,7 @@ struct Instant<'q> {
 impl Instant<'_> {
     /// The first and the last reference time.
     fn bounds(&self) -> (i64, i64) {
-        (self.reference.time(self.steps.start_ms), self.reference.time(self.steps.end_ms()))
+        (self.select.reference.time(self.steps.start_ms), self.select.reference.time(self.steps.end_ms()))
     }
 
     /// One step: the storage knows its newest sample without decoding what is before it.
@@ -136,7 +134,7 @@ impl Instant<'_> {
         read.map_err(|error| self.ctx.storage_error(error))?;
         if self.wanted != Wanted::Value {
             self.replace_by_times(&mut samples);
-        } else if self.stats_only {
+        } else if self.select.stats_only {
             reduce_to_stats(&mut samples.histograms);
         }
         if samples.histogram_timestamps.is_empty() {
@@ -178,7 +176,7 @@ impl Instant<'_> {
         let lookback_ms = self.ctx.lookback_ms;
         let mut next = 0;
         for (step, slot) in out.iter_mut().enumerate() {
-            let reference = self.reference.time(self.steps.at(step));
+            let reference = self.select.reference.time(self.steps.at(step));
             while next < times.len() && times[next] <= reference {
                 next += 1;
             }
@@ -192,7 +190,7 @@ impl Instant<'_> {
     fn fill_mixed(&self, samples: &SampleColumns, out: &mut Column) {
         let (mut float, mut histogram) = (0, 0);
         for step in 0..self.steps.count {
-            let reference = self.reference.time(self.steps.at(step));
+            let reference = self.select.reference.time(self.steps.at(step));
             while float < samples.timestamps.len() && samples.timestamps[float] <= reference {
                 float += 1;
             }
@@ -218,6 +216,10 @@ impl Instant<'_> {
     fn count(&self, out: &Column) -> Result<(), QueryError> {
         let counts = &self.ctx.counts;
         let samples = out.samples();
+        if !self.select.is_counted {
+            counts.read.fetch_add(samples, Ordering::Relaxed);
+            return self.ctx.budget.take_samples(samples);
+        }
         if counts.has_steps() {
             for step in 0..out.len() {
                 let seen = match out.get(step) {
@@ -259,7 +261,7 @@ impl Source for Instant<'_> {
 
     fn read(&self, series: usize, scratch: &mut Scratch, out: &mut Column) -> Result<(), QueryError> {
         out.reset(self.steps.count);
-        let newest_tells_all = self.wanted != Wanted::StartTimestamp && !self.stats_only;
+        let newest_tells_all = self.wanted != Wanted::StartTimestamp && !self.select.stats_only;
         if self.steps.count == 1 && newest_tells_all {
             self.read_one(series, out)?;
         } else {

@@ -16,7 +16,7 @@ use crate::functions::extended::{self, ExtendedWindow};
 use crate::functions::float_window::{self, Ends, FloatWindows};
 use crate::functions::mixed_window::{self, MixedWindow};
 use crate::plan::function::{ANCHORED_FUNCTIONS, SMOOTHED_FUNCTIONS, WindowFunction};
-use crate::plan::{Call, Node, NodeKind, Reference, Select};
+use crate::plan::{Call, Node, NodeKind, RangeSelect, Reference, Select};
 use crate::value::Steps;
 
 /// Endings of names that counters have.
@@ -51,10 +51,12 @@ pub(crate) fn source<'q>(
     for arg in call.args.iter().filter(|arg| !is_range(arg)) {
         params.push(eval_scalar(ctx, arg, steps)?);
     }
-    let (reference, range_ms, extended) = match &range_arg.kind {
-        NodeKind::Range(range) => (range.select.reference, range.range_ms, range.select.extended),
-        NodeKind::Subquery(subquery) => (subquery.reference, subquery.range_ms, None),
-        _ => (Reference::default(), 0, None),
+    let (reference, range_ms, extended, is_counted) = match &range_arg.kind {
+        NodeKind::Range(RangeSelect { select, range_ms }) => {
+            (select.reference, *range_ms, select.extended, select.is_counted)
+        }
+        NodeKind::Subquery(subquery) => (subquery.reference, subquery.range_ms, None, subquery.is_counted),
+        _ => (Reference::default(), 0, None, false),
     };
     check_extended(call.name, function, extended)?;
     let from_storage = matches!(range_arg.kind, NodeKind::Range(_));
@@ -68,6 +70,7 @@ pub(crate) fn source<'q>(
         range_ms,
         extended,
         from_storage,
+        is_counted,
         steps,
     })
 }
@@ -101,6 +104,8 @@ pub(crate) struct Windowed<'q> {
     extended: Option<ExtendedRange>,
     /// Whether samples come from a selector, and not from a subquery, that counts what it reads.
     from_storage: bool,
+    /// Whether samples are among those that the query is said to have seen.
+    is_counted: bool,
     /// Where the first argument stands, which annotations point at.
     first_span: Span,
     steps: Steps,
@@ -259,11 +264,11 @@ impl Windowed<'_> {
                 + histograms.get(step).filter(|_| !weights.is_empty()).map_or(0, weight);
             total += seen;
             largest = largest.max(seen);
-            if counts.has_steps() {
+            if counts.has_steps() && self.is_counted {
                 counts.see_at(self.steps.at(step), seen);
             }
         }
-        if !counts.has_steps() {
+        if !counts.has_steps() && self.is_counted {
             counts.total.fetch_add(total, Ordering::Relaxed);
         }
         if self.from_storage {

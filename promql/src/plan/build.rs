@@ -38,14 +38,31 @@ impl Target {
 
 /// Builds the plan of a query, as it was written.
 pub(crate) fn build(expr: &ast::Expr, target: &Target) -> Result<Plan, QueryError> {
-    let mut builder =
-        Builder { target, fetches: Vec::new(), nodes: 0, subqueries: Vec::new(), needs: Vec::new() };
+    let mut builder = Builder {
+        target,
+        counted_depth: usize::from(is_subquery(expr)),
+        fetches: Vec::new(),
+        nodes: 0,
+        subqueries: Vec::new(),
+        needs: Vec::new(),
+    };
     let root = builder.node(expr)?;
     Ok(Plan { root, fetches: builder.fetches, nodes: builder.nodes })
 }
 
+/// Whether the whole query is a subquery: nobody looks at its samples again.
+fn is_subquery(expr: &ast::Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Paren(inner) => is_subquery(inner),
+        ExprKind::Subquery(_) => true,
+        _ => false,
+    }
+}
+
 struct Builder<'a> {
     target: &'a Target,
+    /// Inside more subqueries than that samples aren't counted.
+    counted_depth: usize,
     fetches: Vec<Fetch>,
     nodes: usize,
     /// The subqueries around the expression at hand, outermost first: reference and range.
@@ -132,6 +149,10 @@ impl Builder<'_> {
         Ok(self.numbered(expr.span, kind))
     }
 
+    fn is_counted(&self) -> bool {
+        self.subqueries.len() <= self.counted_depth
+    }
+
     fn numbered(&mut self, span: Span, kind: NodeKind) -> Node {
         self.nodes += 1;
         Node { id: self.nodes - 1, span, kind }
@@ -145,6 +166,7 @@ impl Builder<'_> {
             Some(step) => durations.positive_ms(step)?,
             None => self.target.default_subquery_step_ms,
         };
+        let is_counted = self.is_counted();
         self.subqueries.push((reference, range_ms));
         let input = self.below(Some(HistogramNeed::All), |builder| builder.node(&subquery.expr));
         self.subqueries.pop();
@@ -154,6 +176,7 @@ impl Builder<'_> {
             range_ms,
             step_ms: step_ms.max(1),
             reference,
+            is_counted,
         }))
     }
 
@@ -193,6 +216,7 @@ impl Builder<'_> {
             reference,
             extended: selector.extended,
             stats_only,
+            is_counted: self.is_counted(),
         })
     }
 

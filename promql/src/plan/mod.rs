@@ -85,6 +85,8 @@ pub(crate) struct Select {
     pub(crate) extended: Option<ExtendedRange>,
     /// Whether of histograms only count, sum and counter resets matter.
     pub(crate) stats_only: bool,
+    /// Whether its samples are among those that a query is said to have seen; see [`Subquery::is_counted`].
+    pub(crate) is_counted: bool,
 }
 
 /// A range vector selector.
@@ -101,6 +103,9 @@ pub(crate) struct Subquery {
     pub(crate) range_ms: i64,
     pub(crate) step_ms: i64,
     pub(crate) reference: Reference,
+    /// Whether its samples are among those that a query is said to have seen. Those of what is below it
+    /// aren't then: they would be counted twice.
+    pub(crate) is_counted: bool,
 }
 
 /// A call of a function.

@@ -135,6 +135,9 @@ fn samples_are_counted_as_the_reference_counts_them() {
     // Five samples a window; each is new to one of them, but for the first window, to which all five are.
     assert_eq!(stats("rate(x_total[5m])").samples_total, 10 * 61 * 5);
     assert_eq!(stats("rate(x_total[5m])").samples_read, 10 * 65);
+    // A subquery's samples are counted where windows see them, those that it is made of are only read.
+    assert_eq!(stats("max_over_time(x_total[5m:1m])").samples_total, 10 * 61 * 5);
+    assert_eq!(stats("max_over_time(x_total[5m:1m])").samples_read, 10 * 65);
 }
 
 #[test]

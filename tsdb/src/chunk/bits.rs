@@ -59,9 +59,25 @@ impl<'a> BitReader<'a> {
     /// The next `count` bits as a number; `count` in 1..=64.
     #[inline(always)]
     pub(super) fn bits(&mut self, count: u32) -> u64 {
-        let top = if count <= PEEK_BITS { self.peek() } else { self.peek_all() };
+        if count > PEEK_BITS {
+            return self.long(count);
+        }
+        let top = self.peek();
         self.skip(count);
         top >> (64 - count)
+    }
+
+    /// As [`BitReader::bits`], best if they may be many.
+    #[inline(always)]
+    pub(super) fn long(&mut self, count: u32) -> u64 {
+        let (byte, shift) = (self.position / 8, self.position % 8);
+        let nine = self.bytes.get(byte..byte + 9).and_then(|nine| nine.first_chunk().zip(nine.last()));
+        let (word, ninth) = match nine {
+            Some((word, ninth)) => (u64::from_be_bytes(*word), *ninth),
+            None => (last_word(self.bytes, byte), 0),
+        };
+        self.skip(count);
+        (word << shift | u64::from(ninth) >> (8 - shift)) >> (64 - count)
     }
 
     /// The next bit.
@@ -71,12 +87,14 @@ impl<'a> BitReader<'a> {
     }
 
     /// A zigzag LEB128 number, as Go's `binary.PutVarint` writes it.
+    #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<i64, ChunkError> {
         let raw = self.uvarint()?;
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
     /// A LEB128 number, as Go's `binary.PutUvarint` writes it.
+    #[inline(always)]
     pub(super) fn uvarint(&mut self) -> Result<u64, ChunkError> {
         let mut value: u64 = 0;
         for shift in (0..64).step_by(7) {
@@ -93,29 +111,29 @@ impl<'a> BitReader<'a> {
         Err(ChunkError::Corrupt("number of more than 64 bits"))
     }
 
-    /// All of the next 64 bits.
-    #[inline(always)]
-    fn peek_all(&self) -> u64 {
-        let (byte, shift) = (self.position / 8, self.position % 8);
-        let ninth = self.bytes.get(byte + 8).copied().unwrap_or(0);
-        self.word(byte) << shift | u64::from(ninth) >> (8 - shift)
-    }
-
     /// Eight bytes from an index on.
     #[inline(always)]
     fn word(&self, byte: usize) -> u64 {
-        match self.bytes.get(byte..).and_then(|rest| rest.first_chunk()) {
+        match self.bytes.get(byte..byte + 8).and_then(|word| word.first_chunk()) {
             Some(word) => u64::from_be_bytes(*word),
-            None => self.last_word(byte),
+            None => last_word(self.bytes, byte),
         }
     }
+}
 
-    /// Fewer than eight bytes, filled up with zeros.
-    #[cold]
-    #[inline(never)]
-    fn last_word(&self, byte: usize) -> u64 {
-        let rest = self.bytes.get(byte..).unwrap_or_default();
-        rest.iter().zip((0..8).rev()).fold(0, |word, (byte, place)| word | u64::from(*byte) << (8 * place))
+/// Eight bytes from an index on, where at most eight are left; filled up with zeros. Takes no reader, so that
+/// this rare case doesn't keep readers from living in registers.
+#[cold]
+#[inline(never)]
+fn last_word(bytes: &[u8], byte: usize) -> u64 {
+    let rest = bytes.get(byte..).unwrap_or_default();
+    match bytes.last_chunk() {
+        _ if rest.is_empty() => 0,
+        Some(last) => u64::from_be_bytes(*last) << (64 - 8 * rest.len()),
+        None => rest
+            .iter()
+            .zip((0..8).rev())
+            .fold(0, |word, (byte, place)| word | u64::from(*byte) << (8 * place)),
     }
 }
 

@@ -10,18 +10,18 @@ pub(super) fn fill(
     room: usize,
     mint: i64,
     maxt: i64,
-    decode: impl FnOnce(&mut Columns<'_>) -> Result<(), ChunkError>,
+    decode: impl FnOnce(Columns<'_>) -> Result<Columns<'_>, ChunkError>,
 ) -> Result<(), ChunkError> {
     let before = timestamps.len();
     timestamps.resize(before + room, 0);
     values.resize(before + room, 0.0);
-    let mut columns =
+    let columns =
         Columns { timestamps: &mut timestamps[before..], values: &mut values[before..], len: 0, mint, maxt };
-    let result = decode(&mut columns);
-    let len = if result.is_ok() { columns.len } else { 0 };
+    let result = decode(columns).map(|columns| columns.len);
+    let len = *result.as_ref().unwrap_or(&0);
     timestamps.truncate(before + len);
     values.truncate(before + len);
-    result
+    result.map(|_| ())
 }
 
 /// Takes samples; says whether it wants more.
@@ -84,8 +84,10 @@ impl Sink for Columns<'_> {
             });
         };
         let places = self.len..self.len + count;
-        for (place, step) in self.timestamps[places.clone()].iter_mut().zip(0..) {
-            *place = first + delta * step;
+        let mut next = first;
+        for place in &mut self.timestamps[places.clone()] {
+            *place = next;
+            next = next.wrapping_add(delta);
         }
         self.values[places].fill(value);
         self.len += count;

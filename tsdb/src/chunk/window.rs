@@ -11,51 +11,64 @@
 //! The last form sets the window. Source: tsdb/chunkenc/xor.go of Prometheus 3.14.
 
 use super::ChunkError;
-use super::bits::{BitReader, PutBits};
+use super::bits::{BitReader, PEEK_BITS, PutBits};
 
-/// `leading` of a window that wasn't set yet.
-const UNSET: u8 = 0xff;
+/// `trailing` of a window that wasn't set yet. A shift by it is one by 0, so that reading needn't ask.
+const UNSET: u8 = 64;
 /// What 5 bits hold.
 const LEADING_MAX: u32 = 31;
+/// Bits of the sizes of a new window.
+const SIZES_BITS: u32 = 11;
 
-/// The bits of a float that the next difference may be written in.
+/// The bits of a float that the next difference may be written in. An unset one has all 64: that is how the
+/// reference reads its own chunks that it went on with after a restart before the first difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    leading: u8,
+    /// Number of bits in the window.
+    significant: u8,
+    /// Number of bits below it.
     trailing: u8,
 }
 
 impl Window {
     /// A window that wasn't set yet.
     pub(super) const fn unset() -> Self {
-        Window { leading: UNSET, trailing: 0 }
+        Window { significant: 64, trailing: UNSET }
     }
 
-    /// Number of bits in the window. An unset one has all 64: that is how the reference reads its own chunks
-    /// that it went on with after a restart before the first difference.
     #[inline(always)]
-    pub(super) fn significant(self) -> u32 {
-        if self.leading == UNSET { 64 } else { 64 - u32::from(self.leading) - u32::from(self.trailing) }
+    fn significant(self) -> u32 {
+        u32::from(self.significant)
+    }
+
+    #[inline(always)]
+    fn trailing(self) -> u32 {
+        u32::from(self.trailing)
     }
 
     /// Whether the difference, which isn't 0, fits.
     #[inline]
     pub(super) fn fits(self, difference: u64) -> bool {
-        self.leading != UNSET
-            && difference.leading_zeros().min(LEADING_MAX) >= u32::from(self.leading)
-            && difference.trailing_zeros() >= u32::from(self.trailing)
+        self.trailing != UNSET
+            && difference.leading_zeros().min(LEADING_MAX) + self.significant() + self.trailing() >= 64
+            && difference.trailing_zeros() >= self.trailing()
     }
 
-    /// Writes a difference.
+    /// Writes so many zeros, then a difference.
     #[inline]
-    pub(super) fn put(&mut self, bits: &mut impl PutBits, difference: u64) {
+    pub(super) fn put(&mut self, bits: &mut impl PutBits, zeros: u32, difference: u64) {
         if difference == 0 {
-            bits.put(0, 1);
+            bits.put(0, zeros + 1);
         } else if self.fits(difference) {
-            bits.put(0b10, 2);
-            self.put_inside(bits, difference);
+            let size = self.significant();
+            if zeros + 2 + size <= 64 {
+                bits.put(0b10 << size | difference >> self.trailing(), zeros + 2 + size);
+            } else {
+                bits.put(0b10, zeros + 2);
+                self.put_inside(bits, difference);
+            }
         } else {
-            bits.put(0b11, 2);
+            bits.put(0b11, zeros + 2);
             self.put_new(bits, difference);
         }
     }
@@ -63,7 +76,7 @@ impl Window {
     /// Writes the bits of a difference that fits.
     #[inline]
     pub(super) fn put_inside(self, bits: &mut impl PutBits, difference: u64) {
-        bits.put(difference >> self.trailing, self.significant());
+        bits.put(difference >> self.trailing(), self.significant());
     }
 
     /// Sets the window to just the difference, which isn't 0, and writes both.
@@ -71,43 +84,71 @@ impl Window {
     pub(super) fn put_new(&mut self, bits: &mut impl PutBits, difference: u64) {
         let leading = difference.leading_zeros().min(LEADING_MAX);
         let trailing = difference.trailing_zeros();
-        *self = Window { leading: leading as u8, trailing: trailing as u8 };
-        let significant = self.significant();
-        bits.put(u64::from(leading << 6 | significant & 63), 11);
+        let significant = 64 - leading - trailing;
+        *self = Window { significant: significant as u8, trailing: trailing as u8 };
+        bits.put(u64::from(leading << 6 | significant & 63), SIZES_BITS);
         bits.put(difference >> trailing, significant);
     }
 
     /// Reads a difference.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
-        if !bits.bit() {
-            Ok(0)
-        } else if !bits.bit() {
-            Ok(self.read_inside(bits))
-        } else {
-            self.read_new(bits)
+        let ahead = bits.peek();
+        self.read_at(bits, ahead, 0)
+    }
+
+    /// Reads a difference that begins `before` bits from here, at the top of `ahead`, which has all of the
+    /// control and of the sizes.
+    #[inline(always)]
+    pub(super) fn read_at(
+        &mut self,
+        bits: &mut BitReader<'_>,
+        ahead: u64,
+        before: u32,
+    ) -> Result<u64, ChunkError> {
+        if ahead >> 63 == 0 {
+            bits.skip(before + 1);
+            return Ok(0);
         }
+        let mut control = 2;
+        if ahead >> 62 == 0b11 {
+            self.set((ahead << 2 >> (64 - SIZES_BITS)) as u32)?;
+            control += SIZES_BITS;
+        }
+        let size = self.significant();
+        if before + control + size > PEEK_BITS {
+            bits.skip(before + control);
+            return Ok(self.read_inside(bits));
+        }
+        bits.skip(before + control + size);
+        Ok(ahead << control >> (64 - size) << self.trailing())
     }
 
     /// Reads the bits of a difference in the window as it is.
     #[inline(always)]
     pub(super) fn read_inside(&mut self, bits: &mut BitReader<'_>) -> u64 {
-        if self.leading == UNSET {
-            self.leading = 0;
-        }
-        bits.bits(self.significant()) << self.trailing
+        let difference = bits.long(self.significant()).wrapping_shl(self.trailing());
+        self.trailing &= UNSET - 1;
+        difference
     }
 
     /// Reads a window and a difference in it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read_new(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
-        let sizes = bits.bits(11) as u32;
+        let sizes = bits.bits(SIZES_BITS) as u32;
+        self.set(sizes)?;
+        Ok(self.read_inside(bits))
+    }
+
+    /// Sets the window to sizes as they are written.
+    #[inline(always)]
+    fn set(&mut self, sizes: u32) -> Result<(), ChunkError> {
         let leading = sizes >> 6;
         let significant = if sizes & 63 == 0 { 64 } else { sizes & 63 };
         if leading + significant > 64 {
             return Err(ChunkError::Corrupt("value of more than 64 bits"));
         }
-        *self = Window { leading: leading as u8, trailing: (64 - leading - significant) as u8 };
-        Ok(self.read_inside(bits))
+        *self = Window { significant: significant as u8, trailing: (64 - leading - significant) as u8 };
+        Ok(())
     }
 }

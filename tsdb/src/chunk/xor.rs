@@ -132,12 +132,17 @@ pub fn append(state: &mut AppendState, buffer: &mut [u8], timestamp: i64, value:
     let value_bits = value.to_bits();
     let delta = timestamp.wrapping_sub(state.timestamp) as u64;
     if state.samples >= 2 {
-        put_dod(&mut bits, delta.wrapping_sub(state.delta) as i64);
-        state.window.put(&mut bits, value_bits ^ state.value_bits);
+        let dod = delta.wrapping_sub(state.delta) as i64;
+        let difference = value_bits ^ state.value_bits;
+        // No difference of differences is one zero, which goes along with what follows.
+        if dod != 0 {
+            put_dod(&mut bits, dod);
+        }
+        state.window.put(&mut bits, u32::from(dod == 0), difference);
         state.delta = delta;
     } else if state.samples == 1 {
         bits.put_uvarint(delta);
-        state.window.put(&mut bits, value_bits ^ state.value_bits);
+        state.window.put(&mut bits, 0, value_bits ^ state.value_bits);
         state.delta = delta;
     } else {
         bits.put_varint(timestamp);
@@ -149,12 +154,9 @@ pub fn append(state: &mut AppendState, buffer: &mut [u8], timestamp: i64, value:
     state.samples += 1;
 }
 
-/// Writes a difference of differences.
+/// Writes a difference of differences that isn't 0.
 #[inline]
 fn put_dod(bits: &mut BitSlice<'_>, dod: i64) {
-    if dod == 0 {
-        return bits.put(0, 1);
-    }
     for (size, prefix) in DOD_BITS.into_iter().zip([0b10, 0b110, 0b1110]) {
         let half = 1_i64 << (size - 1);
         if -half < dod && dod <= half {

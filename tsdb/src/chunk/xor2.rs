@@ -67,19 +67,22 @@ pub fn decode_into(
     };
     let before = timestamps.len();
     if header == 0 {
-        columns::fill(timestamps, values, samples.into(), mint, maxt, |out| decoder.run(out))?;
+        columns::fill(timestamps, values, samples.into(), mint, maxt, |mut out| {
+            decoder.run(&mut out).map(|()| out)
+        })?;
         super::align(start_timestamps, timestamps.len());
         return Ok(());
     }
     let mut starts = Vec::with_capacity(samples.into());
-    columns::fill(timestamps, values, samples.into(), mint, maxt, |out| {
+    columns::fill(timestamps, values, samples.into(), mint, maxt, |mut out| {
         decoder.run_with_starts(|timestamp, value, start| {
             let wanted = out.one(timestamp, value);
             if wanted && timestamp >= mint {
                 starts.push(start);
             }
             wanted
-        })
+        })?;
+        Ok(out)
     })?;
     if !start_timestamps.is_empty() || starts.iter().any(|start| *start != 0) {
         start_timestamps.resize(before, 0);

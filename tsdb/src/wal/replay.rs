@@ -255,7 +255,7 @@ impl Applier<'_> {
         self.unknown.fetch_add(unknown, Ordering::Relaxed);
         // A sample that is there already, as after a rewritten segment, is there once.
         let newer = |id: u32, t: TimestampMs| shard.newest(id).is_some_and(|newest| t > newest);
-        floats.retain(newer);
+        floats.retain(&newer);
         histograms.retain(|row| newer(row.id, row.timestamp));
         head.apply(&mut shard, samples);
         samples.clear();

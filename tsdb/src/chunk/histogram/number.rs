@@ -189,7 +189,7 @@ impl Track for FloatTrack {
     }
 
     fn put(&mut self, bits: &mut BitVec, number: f64) {
-        self.window.put(bits, number.to_bits() ^ self.last.to_bits());
+        self.window.put(bits, 0, number.to_bits() ^ self.last.to_bits());
         self.last = number;
     }
 

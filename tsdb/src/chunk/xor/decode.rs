@@ -23,9 +23,11 @@ pub fn decode_into(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let mut decoder = Decoder::new(bytes)?;
+    let decoder = Decoder::new(bytes)?;
     let samples = usize::from(decoder.samples);
-    columns::fill(timestamps, values, samples, mint, maxt, |columns| decoder.run(columns))
+    columns::fill(timestamps, values, samples, mint, maxt, |columns| {
+        decoder.run(columns).map(|(_, columns)| columns)
+    })
 }
 
 /// The last sample; `None` if there is none.
@@ -36,8 +38,7 @@ pub fn last_sample(bytes: &[u8]) -> Result<Option<(i64, f64)>, ChunkError> {
 
 /// See [`AppendState::resume`].
 pub(super) fn resume(bytes: &[u8]) -> Result<AppendState, ChunkError> {
-    let mut decoder = Decoder::new(bytes)?;
-    decoder.run(&mut Nowhere)?;
+    let (decoder, _) = Decoder::new(bytes)?.run(Nowhere)?;
     Ok(AppendState {
         timestamp: decoder.timestamp,
         delta: decoder.delta,
@@ -68,36 +69,38 @@ impl<'a> Decoder<'a> {
         Ok(Decoder { bits, samples, timestamp: 0, delta: 0, value_bits: 0, window: Window::unset() })
     }
 
-    /// Reads until the sink has enough or there are no more samples.
+    /// Reads until the sink has enough or there are no more samples. Decoder and sink go in and out by value:
+    /// that way they live in registers meanwhile.
     #[inline(always)]
-    fn run(&mut self, sink: &mut impl Sink) -> Result<(), ChunkError> {
+    fn run<S: Sink>(mut self, mut sink: S) -> Result<(Self, S), ChunkError> {
         if self.samples == 0 {
-            return Ok(());
+            return Ok((self, sink));
         }
         self.timestamp = self.bits.varint()?;
         self.value_bits = self.bits.bits(64);
         self.bits.check()?;
         if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) || self.samples == 1 {
-            return Ok(());
+            return Ok((self, sink));
         }
         self.delta = self.bits.uvarint()?;
         self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
         self.value_bits ^= self.window.read(&mut self.bits)?;
         self.bits.check()?;
         if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) {
-            return Ok(());
+            return Ok((self, sink));
         }
         self.rest(sink)
     }
 
     /// Reads from the third sample on.
     #[inline(always)]
-    fn rest(&mut self, sink: &mut impl Sink) -> Result<(), ChunkError> {
+    fn rest<S: Sink>(mut self, mut sink: S) -> Result<(Self, S), ChunkError> {
         let mut left = usize::from(self.samples) - 2;
         while left > 0 {
-            let zeros = self.bits.peek().leading_zeros().min(PEEK_BITS);
+            let ahead = self.bits.peek();
+            let zeros = ahead.leading_zeros().min(PEEK_BITS);
             if zeros < 2 {
-                self.sample(zeros == 1)?;
+                self.sample(ahead)?;
                 self.bits.check()?;
                 left -= 1;
                 if !sink.one(self.timestamp, f64::from_bits(self.value_bits)) {
@@ -115,33 +118,37 @@ impl<'a> Decoder<'a> {
                 break;
             }
         }
+        Ok((self, sink))
+    }
+
+    /// Reads one sample that isn't like the one before it from `ahead`, what the reader has next.
+    #[inline(always)]
+    fn sample(&mut self, ahead: u64) -> Result<(), ChunkError> {
+        let mut dod_bits = 1;
+        if ahead >> 63 == 1 {
+            let ones = (!ahead).leading_zeros();
+            let Some(size) = DOD_BITS.get(ones as usize - 1) else {
+                return self.sample_far_off();
+            };
+            dod_bits = ones + 1 + size;
+            let raw = (ahead << (ones + 1) >> (64 - size)) as i64;
+            // The range is -(half - 1) ..= half: not two's complement.
+            let dod = if raw > 1 << (size - 1) { raw - (1 << size) } else { raw };
+            self.delta = self.delta.wrapping_add(dod as u64);
+        }
+        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+        self.value_bits ^= self.window.read_at(&mut self.bits, ahead << dod_bits, dod_bits)?;
         Ok(())
     }
 
-    /// Reads one sample that isn't like the one before: `punctual` if only its value differs.
+    /// Reads a sample whose difference of differences has all 64 bits. Rare, but inlined: a call would have
+    /// the decoder live in memory.
     #[inline(always)]
-    fn sample(&mut self, punctual: bool) -> Result<(), ChunkError> {
-        if punctual {
-            self.bits.skip(1);
-        } else {
-            self.delta = self.delta.wrapping_add(self.dod() as u64);
-        }
+    fn sample_far_off(&mut self) -> Result<(), ChunkError> {
+        self.bits.skip(4);
+        self.delta = self.delta.wrapping_add(self.bits.bits(64));
         self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
         self.value_bits ^= self.window.read(&mut self.bits)?;
         Ok(())
-    }
-
-    /// Reads a difference of differences that isn't 0.
-    #[inline(always)]
-    fn dod(&mut self) -> i64 {
-        let ones = (!self.bits.peek()).leading_zeros();
-        let Some(size) = DOD_BITS.get(ones as usize - 1) else {
-            self.bits.skip(4);
-            return self.bits.bits(64) as i64;
-        };
-        self.bits.skip(ones + 1);
-        let raw = self.bits.bits(*size) as i64;
-        // The range is -(half - 1) ..= half: not two's complement.
-        if raw > 1 << (size - 1) { raw - (1 << size) } else { raw }
     }
 }

@@ -1,0 +1,85 @@
+//! Pages for people with a browser: the same data as the API's, rendered here, without a script.
+//!
+//! Everything that comes from outside is escaped where it is written ([`html::Html`]); the content security
+//! policy forbids scripts and anything from elsewhere, so that a label value can't become more than text.
+
+mod html;
+mod query;
+mod status;
+mod targets;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::Response;
+use http::header::{
+    CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+
+use crate::management::external_path;
+use crate::readiness::Phase;
+use crate::respond::with_type;
+use crate::server::App;
+
+pub(crate) use query::query;
+pub(crate) use status::{config, flags, status, tsdb_status};
+pub(crate) use targets::{alerts, rules, service_discovery, targets};
+
+use html::Html;
+
+/// Nothing but this page's own style and forms.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Pages in the order of the navigation: path below the prefix, and title.
+const PAGES: [(&str, &str); 9] = [
+    ("/query", "Query"),
+    ("/alerts", "Alerts"),
+    ("/targets", "Targets"),
+    ("/rules", "Rules"),
+    ("/service-discovery", "Service discovery"),
+    ("/status", "Status"),
+    ("/tsdb-status", "TSDB"),
+    ("/flags", "Flags"),
+    ("/config", "Configuration"),
+];
+
+const STYLE: &str = include_str!("style.css");
+
+/// A page of this title, its contents written by `write`.
+fn page(app: &Arc<App>, path: &str, write: impl FnOnce(&mut Html)) -> Response<Body> {
+    let title = PAGES.iter().find(|(page, _)| *page == path).map_or("", |(_, title)| title);
+    let mut html = Html::default();
+    html.raw("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
+    html.raw("<meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">");
+    html.element("title", &format!("{title} – {}", app.options.page_title));
+    html.raw("<style>").raw(STYLE).raw("</style></head><body><nav>");
+    let prefix = external_path(app);
+    for (target, name) in PAGES {
+        html.raw("<a href=\"").text(prefix).raw(target).raw("\"");
+        html.raw(if target == path { " aria-current=\"page\">" } else { ">" }).text(name).raw("</a>");
+    }
+    html.raw("</nav><main>").element("h1", title);
+    for notice in app.parts.notifications.current() {
+        html.raw("<p class=\"notice\">").text(&notice.text).raw("</p>");
+    }
+    match app.parts.readiness.phase() {
+        Phase::Ready => write(&mut html),
+        Phase::Starting => {
+            html.element("p", "The server is starting.");
+        }
+        Phase::Stopping => {
+            html.element("p", "The server is shutting down.");
+        }
+    }
+    html.raw("</main></body></html>");
+    let mut response = with_type("text/html; charset=utf-8", html.finish());
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "deny"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
