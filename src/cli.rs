@@ -4,7 +4,9 @@
 //! that whatever follows.
 
 mod check;
+mod http;
 mod promql;
+mod query;
 mod serve;
 mod test;
 mod tsdb;
@@ -63,6 +65,8 @@ enum Command {
         #[command(subcommand)]
         what: promql::Promql,
     },
+    /// Ask a server
+    Query(query::Query),
     /// Run test scripts
     Test {
         #[command(subcommand)]
@@ -88,6 +92,7 @@ fn tool(args: &[String]) -> ExitCode {
     match tool.command {
         Command::Check { what } => check::run(what, features),
         Command::Promql { what } => promql::run(what, features),
+        Command::Query(query) => query::run(&query),
         Command::Test { what } => test::run(what, features),
         Command::Tsdb { what } => tsdb::run(what),
     }

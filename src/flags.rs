@@ -69,6 +69,7 @@ pub(crate) struct WebFlags {
     pub(crate) remote_write_versions: Option<Vec<Version>>,
     pub(crate) max_notification_subscribers: usize,
     pub(crate) page_title: String,
+    pub(crate) search_limit_max: usize,
 }
 
 /// `--storage.tsdb.*`.
@@ -120,6 +121,7 @@ pub(crate) struct AlertFlags {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
     pub(crate) extra_scrape_metrics: bool,
+    pub(crate) search_api: bool,
     pub(crate) promql: promql::features::Features,
     /// Names that no feature has: a warning in the log.
     pub(crate) unknown: Vec<String>,
@@ -223,6 +225,7 @@ impl Values {
                     return Err(usage(&format!("feature {name} is not supported yet: {why}")));
                 }
                 Some(_) if name == "extra-scrape-metrics" => features.extra_scrape_metrics = true,
+                Some(_) if name == "search-api" => features.search_api = true,
                 Some(_) => {
                     enable_promql_feature(name, &mut features.promql);
                 }
@@ -252,6 +255,7 @@ impl Values {
                     .switch("web.enable-remote-write-receiver")
                     .then(|| self.remote_write_versions()),
                 max_notification_subscribers: self.integer("web.max-notifications-subscribers"),
+                search_limit_max: self.integer("web.search.max-limit"),
                 page_title: self.text("web.page-title").to_owned(),
             },
             storage: StorageFlags {

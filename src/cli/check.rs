@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's answers")]
 
 mod config;
+mod health;
 mod rules;
 
 use std::path::PathBuf;
@@ -23,6 +24,16 @@ pub(super) enum Check {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Ask a server whether it is up
+    Healthy {
+        #[command(flatten)]
+        server: health::Where,
+    },
+    /// Ask a server whether it is ready
+    Ready {
+        #[command(flatten)]
+        server: health::Where,
+    },
     /// Check rule files, or standard input
     Rules {
         /// What to look for beside errors
@@ -40,6 +51,8 @@ pub(super) enum Check {
 pub(super) fn run(what: Check, features: Features) -> ExitCode {
     match what {
         Check::Config { syntax_only, files } => config::run(&files, syntax_only),
+        Check::Healthy { server } => health::run(&server, "/-/healthy"),
+        Check::Ready { server } => health::run(&server, "/-/ready"),
         Check::Rules { lint, lint_fatal, files } => {
             rules::run(&files, rules::Lint { duplicates: lint != "none", fatal: lint_fatal }, features)
         }

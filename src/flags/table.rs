@@ -246,13 +246,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         NO_REMOTE_READ,
         "Bytes in a frame of a streamed remote read",
     ),
-    flag(
-        "web.search.max-limit",
-        Integer,
-        "10000",
-        Missing("there is no search API"),
-        "Results that a search may ask for",
-    ),
+    flag("web.search.max-limit", Integer, "10000", Works, "Results that a search may ask for"),
     flag(
         "rules.alert.for-outage-tolerance",
         Duration,
@@ -383,7 +377,7 @@ pub(crate) const FEATURES: &[(&str, State)] = &[
     ("promql-experimental-functions", Works),
     ("promql-extended-range-selectors", Works),
     ("promql-per-step-stats", Works),
-    ("search-api", Missing("there is no search API")),
+    ("search-api", Works),
     ("st-storage", Missing("start timestamps aren't stored")),
     ("st-synthesis", Missing("start timestamps aren't stored")),
     ("type-and-unit-labels", Missing("there are no type and unit labels")),

@@ -65,6 +65,8 @@ pub(super) fn api(flags: &Flags) -> anyhow::Result<ApiOptions> {
         external_url,
         route_prefix,
         enable_lifecycle: flags.web.enable_lifecycle,
+        enable_search_api: flags.features.search_api,
+        search_limit_max: flags.web.search_limit_max,
         cors_origin,
         max_notification_subscribers: flags.web.max_notification_subscribers,
         page_title: flags.web.page_title.clone(),

@@ -71,7 +71,7 @@ fn job(name: &str, target: &Target) -> String {
 #[test]
 fn odd_values_and_times_are_stored_as_they_are() {
     let target = Target::serve_text(|_| {
-        "nan NaN\ninf +Inf\nminus_inf -Inf\nsmall 5e-324\ntwice 1\ntwice 2\nfuture 1 33288105600000\n"
+        "no_number NaN\nlargest +Inf\nleast -Inf\nsmall 5e-324\ntwice 1\ntwice 2\nfuture 1 33288105600000\n"
             .to_owned()
     });
     let home = Home::new(&target.config());

@@ -6,6 +6,7 @@ mod bad_data_dir;
 mod bad_target;
 mod check_config;
 mod command_line;
+mod commands;
 mod real_targets;
 mod reload;
 mod restart;

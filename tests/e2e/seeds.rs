@@ -18,7 +18,14 @@ fn configurations(document: &str) -> Vec<String> {
     };
     let blocks = document.split("```").skip(1).step_by(2);
     let yaml = blocks.map(|block| block.split_once('\n').map_or("", |(_, text)| text));
-    yaml.filter(is_configuration).map(str::to_owned).collect()
+    yaml.filter(is_configuration).map(without_title).collect()
+}
+
+/// A block without the prose that may stand before its first section.
+fn without_title(block: &str) -> String {
+    let starts = ["global:", "scrape_configs:", "#"];
+    let lines = block.lines().skip_while(|line| !starts.iter().any(|start| line.starts_with(start)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

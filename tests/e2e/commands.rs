@@ -1,0 +1,82 @@
+//! Promtool's other commands.
+
+use std::process::Output;
+
+use crate::server::{Home, Server, wait_for};
+use crate::target::{Target, counter};
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_server_is_asked() {
+    let target = Target::serve_text(counter);
+    let home = Home::new(&target.config());
+    let server = Server::start(&home, &[]);
+    wait_for("a scrape", || server.value("up{job='app'}").filter(|up| *up == 1.0));
+    let instance = target.address();
+    let answer = out(&home.run(&["query", "instant", server.address(), "up"]));
+    assert!(answer.starts_with(&format!("up{{instance=\"{instance}\", job=\"app\"}} => 1 @[")), "{answer}");
+    let answer = out(&home.run(&["query", "instant", "-o", "json", server.address(), "1+1"]));
+    assert!(answer.ends_with(",\"2\"]\n"), "{answer}");
+    let answer = out(&home.run(&["query", "series", "--match=up", server.address()]));
+    assert_eq!(answer, format!("up{{instance=\"{instance}\", job=\"app\"}}\n"));
+    assert_eq!(out(&home.run(&["query", "labels", server.address(), "job"])), "app\n");
+    let answer = out(&home.run(&["query", "range", "--step=1", server.address(), "vector(1)"]));
+    assert!(answer.starts_with("{} =>\n1 @["), "{answer}");
+    let output = home.run(&["query", "instant", server.address(), "up("]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.starts_with("query error: bad_data: invalid parameter \"query\": 1:4: parse error: "),
+        "{error}"
+    );
+
+    let url = format!("--url=http://{}", server.address());
+    for (command, answer) in
+        [("healthy", "Prometheus Server is Healthy."), ("ready", "Prometheus Server is Ready.")]
+    {
+        let output = home.run(&["check", command, &url]);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("  SUCCESS:  {answer}\n\n"));
+    }
+    assert_eq!(home.run(&["check", "ready", "--url=http://127.0.0.1:1"]).status.code(), Some(1));
+}
+
+#[test]
+fn expressions_are_written_anew_and_explained() {
+    let home = Home::new("");
+    assert_eq!(out(&home.run(&["promql", "format", "sum (up) by(job)"])), "sum by (job) (up)\n");
+    let set = ["promql", "label-matchers", "set", "-t", "=~", "up{job='a'}", "job", "b.*"];
+    assert_eq!(out(&home.run(&set)), "up{job=~\"b.*\"}\n");
+    assert!(!out(&home.run(&["promql", "explain", "rate(x[5m])"])).is_empty());
+    assert_eq!(home.run(&["promql", "format", "up("]).status.code(), Some(1));
+}
+
+#[test]
+fn scripts_and_rules_are_tested_and_checked() {
+    let home = Home::new("");
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    write("good.test", "load 1m\n  x 1 2 3\n\neval instant at 2m x\n  x 3\n");
+    write("bad.test", "load 1m\n  x 1 2 3\n\neval instant at 2m x\n  x 4\n");
+    let output = home.run(&["test", "promql", "good.test"]);
+    assert_eq!((output.status.code(), out(&output)), (Some(0), "good.test: 1 passed, 0 failed\n".to_owned()));
+    assert_eq!(home.run(&["test", "promql", "bad.test"]).status.code(), Some(1));
+
+    write("rules.yml", "groups:\n- name: g\n  rules:\n  - record: x\n    expr: up\n");
+    let output = home.run(&["check", "rules", "rules.yml"]);
+    assert_eq!(out(&output), "Checking rules.yml\n  SUCCESS: 1 rules found\n\n");
+    write("rules.yml", "groups:\n- name: g\n  rules:\n  - record: x\n    expr: up(\n");
+    assert_eq!(home.run(&["check", "rules", "rules.yml"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_data_directory_without_blocks_is_listed() {
+    let home = Home::new("");
+    std::fs::create_dir(home.data()).unwrap();
+    let output = home.run(&["tsdb", "list"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(out(&output).starts_with("BLOCK ULID"), "{}", out(&output));
+    assert_eq!(home.run(&["tsdb", "list", "no/such/directory"]).status.code(), Some(1));
+}
