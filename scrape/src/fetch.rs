@@ -170,8 +170,8 @@ fn format_of(content_type: &str, fallback: Option<ScrapeProtocol>) -> Result<For
         "application/vnd.google.protobuf" => return Ok(Format::Protobuf),
         "text/plain" => return Ok(Format::Text),
         "" => "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target".to_owned(),
-        other if !other.contains('/') || other.contains(' ') => format!(
-            "cannot parse Content-Type {content_type:?} and no fallback_scrape_protocol for target: mime: expected slash after first token"
+        other if other.contains(' ') || other.ends_with('/') => format!(
+            "cannot parse Content-Type {content_type:?} and no fallback_scrape_protocol for target: mime: expected token after slash"
         ),
         _ => format!(
             "received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol specified for target"
@@ -217,7 +217,8 @@ mod tests {
         assert_eq!(format_of("text/html", fallback).unwrap(), Format::Text);
         for (content_type, text) in [
             ("", "non-compliant scrape target sending blank Content-Type"),
-            ("text", "cannot parse Content-Type \"text\""),
+            ("text/", "cannot parse Content-Type \"text/\""),
+            ("text", "received unsupported Content-Type \"text\""),
             ("text/html", "received unsupported Content-Type \"text/html\""),
         ] {
             assert!(format_of(content_type, None).unwrap_err().to_string().starts_with(text));

@@ -7,10 +7,12 @@ use model::storage::{Batch, FloatSample, SeriesKey};
 use model::time::TimestampMs;
 
 use crate::cache::{LineCache, LineId, LineState, Slot};
+use crate::classic::Gathering;
 use crate::error::ScrapeError;
 use crate::metadata::MetadataCache;
-use crate::parse::{Entry, Lines, RawExemplar, Sample};
+use crate::parse::{Entry, Lines, RawExemplar, RawLabels, Sample};
 use crate::sample_labels::SampleLabels;
+use crate::target::HistogramPolicy;
 
 /// How far a sample may be ahead of the clock before it is dropped, as in the reference.
 const FUTURE_MS_MAX: i64 = 10 * 60 * 1000;
@@ -64,6 +66,12 @@ pub(crate) struct Ingest<'a> {
     pub(crate) counts: Counts,
     /// The family that the last line of metadata spoke of, and whether it said something new.
     pub(crate) family: Option<(u32, bool)>,
+    /// Which histograms are taken.
+    pub(crate) histograms: HistogramPolicy,
+    /// The classic histogram whose lines are being gathered.
+    pub(crate) gathering: Option<Gathering>,
+    /// A buffer for keys of samples that aren't lines.
+    pub(crate) key: Vec<u8>,
 }
 
 impl Ingest<'_> {
@@ -78,11 +86,13 @@ impl Ingest<'_> {
                 None => break,
                 Some(Entry::Sample(sample)) => self.sample(&parser, sample)?,
                 Some(entry) => {
+                    self.finish_gathering()?;
                     let line = &before[..before.len() - parser.rest().len()];
                     self.metadata_line(line, &entry);
                 }
             }
         }
+        self.finish_gathering()?;
         self.check_sample_limit()
     }
 
@@ -99,13 +109,19 @@ impl Ingest<'_> {
     /// Takes the next line if it is the one that stood here the last time.
     #[inline]
     fn known_line<'b>(&mut self, parser: &mut impl Lines<'b>) -> bool {
+        if self.converts(parser.metric_type()) {
+            return false;
+        }
         let Some(slot) = self.cache.expected_at(parser.rest()) else { return false };
         match slot.state() {
             LineState::Unaccepted => return false,
             LineState::Series(_) | LineState::Dropped => {
                 let Some(sample) = parser.sample_after(slot.len()) else { return false };
                 let line = self.cache.advance();
-                self.known_sample(line, &slot, &sample, None);
+                let (value, at) = (sample.value, sample.timestamp_ms);
+                self.known_sample(line, &slot, at, |ingest, line, key| {
+                    ingest.append_float(line, key, value, at, None)
+                });
             }
             LineState::Comment => {
                 parser.skip_known(slot.len(), None);
@@ -121,26 +137,59 @@ impl Ingest<'_> {
         true
     }
 
-    /// A sample whose line the cache may still know from another place.
+    /// A sample that isn't the line that was expected, or isn't a plain one.
     fn sample<'b>(&mut self, parser: &impl Lines<'b>, sample: Sample<'b>) -> Result<(), ScrapeError> {
         let exemplar = parser.exemplar();
-        let hash = self.cache.hash(sample.series);
-        let located = self.cache.locate(hash, sample.series.len());
-        let line = match located {
+        if self.converts(parser.metric_type()) {
+            let at = sample.timestamp_ms;
+            let is_part = self.gather(&parser.labels(), sample.value, at, exemplar.clone())?;
+            if is_part && !self.histograms.always_classic {
+                return Ok(());
+            }
+        } else {
+            self.finish_gathering()?;
+        }
+        let line = self.place(sample.series);
+        self.take(
+            line,
+            sample.timestamp_ms,
+            || parser.labels(),
+            |ingest, line, key| ingest.append_float(line, key, sample.value, sample.timestamp_ms, exemplar),
+        )
+    }
+
+    /// Whether lines of this type are gathered and converted.
+    fn converts(&self, metric_type: MetricType) -> bool {
+        self.histograms.convert_classic && metric_type == MetricType::Histogram
+    }
+
+    /// The place of a line in the cache, by its bytes or whatever else stands for it.
+    pub(crate) fn place(&mut self, key: &[u8]) -> LineId {
+        let hash = self.cache.hash(key);
+        match self.cache.locate(hash, key.len()) {
             Some(line) => line,
-            None => self.cache.insert(Slot::new(hash, sample.series.len(), LineState::Unaccepted)),
-        };
+            None => self.cache.insert(Slot::new(hash, key.len(), LineState::Unaccepted)),
+        }
+    }
+
+    /// Takes a sample whose line may or may not be known. Its labels are asked for only if it isn't.
+    pub(crate) fn take<'b>(
+        &mut self,
+        line: LineId,
+        exposed_ms: Option<TimestampMs>,
+        labels: impl FnOnce() -> RawLabels<'b>,
+        append: impl FnOnce(&mut Self, LineId, SeriesKey) -> bool,
+    ) -> Result<(), ScrapeError> {
         let slot = *self.cache.slot_mut(line);
         if slot.state() != LineState::Unaccepted {
-            self.known_sample(line, &slot, &sample, exemplar);
+            self.known_sample(line, &slot, exposed_ms, append);
             return Ok(());
         }
         self.counts.scraped += u64::from(self.pass == Pass::First);
-        let Some(labels) = self.recipe.resolve(&parser.labels())? else {
-            self.cache.slot_mut(line).set_state(LineState::Dropped);
-            return Ok(());
-        };
-        self.new_series(line, labels, |ingest, key| ingest.append_float(line, key, &sample, exemplar));
+        match self.recipe.resolve(&labels())? {
+            Some(labels) => self.new_series(line, labels, |ingest, key| append(ingest, line, key)),
+            None => self.cache.slot_mut(line).set_state(LineState::Dropped),
+        }
         Ok(())
     }
 
@@ -170,25 +219,24 @@ impl Ingest<'_> {
         &mut self,
         line: LineId,
         slot: &Slot,
-        sample: &Sample<'_>,
-        exemplar: Option<RawExemplar<'_>>,
+        exposed_ms: Option<TimestampMs>,
+        append: impl FnOnce(&mut Self, LineId, SeriesKey) -> bool,
     ) {
         if self.pass == Pass::Forgotten {
             return;
         }
         self.counts.scraped += 1;
-        if let LineState::Series(series) = slot.state() {
-            self.counts.kept += 1;
-            let explicit = self.recipe.job.honor_timestamps && sample.timestamp_ms.is_some();
-            if slot.is_repeated() && !explicit {
-                self.counts.repeated += 1;
-                self.cache.track(line, false);
-                return;
-            }
-            let key = SeriesKey::Known(series);
-            if self.append_float(line, key, sample, exemplar) && self.with_metadata {
-                self.renew_metadata(key);
-            }
+        let LineState::Series(series) = slot.state() else { return };
+        self.counts.kept += 1;
+        let explicit = self.recipe.job.honor_timestamps && exposed_ms.is_some();
+        if slot.is_repeated() && !explicit {
+            self.counts.repeated += 1;
+            self.cache.track(line, false);
+            return;
+        }
+        let key = SeriesKey::Known(series);
+        if append(self, line, key) && self.with_metadata {
+            self.renew_metadata(key);
         }
     }
 
@@ -202,15 +250,16 @@ impl Ingest<'_> {
     }
 
     #[inline]
-    fn append_float(
+    pub(crate) fn append_float(
         &mut self,
         line: LineId,
         series: SeriesKey,
-        sample: &Sample<'_>,
+        value: f64,
+        exposed_ms: Option<TimestampMs>,
         exemplar: Option<RawExemplar<'_>>,
     ) -> bool {
-        let Some(timestamp_ms) = self.admit(line, sample.timestamp_ms) else { return false };
-        self.batch.floats.push(FloatSample { series, timestamp_ms, value: sample.value });
+        let Some(timestamp_ms) = self.admit(line, exposed_ms) else { return false };
+        self.batch.floats.push(FloatSample { series, timestamp_ms, value });
         if let Some(exemplar) = exemplar {
             self.append_exemplar(series, exemplar, timestamp_ms);
         }

@@ -11,15 +11,22 @@ use std::borrow::Cow;
 use model::metadata::MetricType;
 use model::time::TimestampMs;
 
+pub(crate) use self::labels::openmetrics_float;
 pub use self::openmetrics::OpenMetricsParser;
+pub use self::protobuf::{
+    ClassicBucket, Family, HistogramMessage, Metric, MetricValue, ProtobufEntry, ProtobufParser, Side,
+    SummaryValue,
+};
 pub use self::text::TextParser;
 
 mod labels;
 mod lex;
 mod number;
 mod openmetrics;
+mod protobuf;
 mod quote;
 mod text;
+mod wire;
 
 /// Why an exposition can't be read. The text names the place by what stands there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +106,9 @@ pub trait Lines<'a> {
     /// knows from an earlier scrape. `None`, and nothing is read, if what follows isn't a plain value and
     /// timestamp: then [`Self::next_entry`] has the last word.
     fn sample_after(&mut self, series_len: usize) -> Option<Sample<'a>>;
+
+    /// The type that the last line of metadata that sets one has set.
+    fn metric_type(&self) -> MetricType;
 
     /// Skips a line of metadata that the caller knows from an earlier scrape, line end included. `type_set`
     /// is the type that it sets, if it sets one.

@@ -190,11 +190,14 @@ impl Session {
             with_metadata: context.with_metadata,
             counts: Counts::default(),
             family: None,
+            histograms: context.target.histograms,
+            gathering: None,
+            key: Vec::new(),
         };
         let read = match format {
             Format::Text => ingest.read_lines(TextParser::new(&scratch.body)),
             Format::OpenMetrics => ingest.read_lines(OpenMetricsParser::new(&scratch.body)),
-            Format::Protobuf => Err(ScrapeError::ContentType("protobuf is not supported yet".to_owned())),
+            Format::Protobuf => ingest.read_protobuf(&scratch.body),
         };
         let counts = ingest.counts;
         if read.is_ok() && pass == Pass::First {
@@ -377,3 +380,6 @@ impl Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,3 +135,19 @@ async fn routing_cors_and_methods_are_those_of_the_reference() {
 async fn federation_writes_the_newest_samples() {
     check("federate.txt", fakes::options()).await;
 }
+
+#[tokio::test]
+async fn queries_answer_with_the_values_of_the_engine() {
+    check("query.txt", fakes::options()).await;
+}
+
+#[tokio::test]
+async fn search_finds_names_and_values_line_by_line() {
+    check("search.txt", everything_on()).await;
+    check("search_off.txt", fakes::options()).await;
+}
+
+#[tokio::test]
+async fn cardinality_and_usage_tell_what_is_stored_and_asked_for() {
+    check("insight.txt", fakes::options()).await;
+}

@@ -6,4 +6,5 @@ mod client;
 mod connections;
 mod fakes;
 mod golden;
+mod pages;
 mod web_config;

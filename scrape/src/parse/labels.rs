@@ -53,7 +53,10 @@ impl LabelSpans {
             let is_quoted = token == Token::QuotedString;
             token = lexer.next_token();
             let is_alone = matches!(token, Token::Comma | Token::BraceClose);
-            if is_alone && is_quoted && strictness != Strictness::Exemplar {
+            if is_alone && strictness == Strictness::Exemplar {
+                return Err(lexer.cursor().unexpected("expected label name", token));
+            }
+            if is_alone && (is_quoted || self.metric_name.is_some()) {
                 // A string without a value is the metric's name.
                 if self.metric_name.is_some() {
                     return Err(lexer.cursor().failed("metric name already set"));

@@ -165,6 +165,7 @@ impl<'a> Lexer<'a> {
         let rest = self.cursor.rest();
         let len = rest.iter().skip(1).take_while(|byte| !matches!(byte, b' ' | b'\n')).count();
         if rest[0] != b' ' || len == 0 {
+            self.cursor.pos += usize::from(rest[0] == b' ');
             return Token::Invalid;
         }
         self.state = next;
@@ -352,6 +353,10 @@ impl<'a> Lines<'a> for OpenMetricsParser<'a> {
         self.exemplar = None;
         self.lexer.cursor.pos += end + 1;
         Some(Sample { series: &rest[..series_len], value, timestamp_ms })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.metric_type
     }
 
     fn skip_known(&mut self, line_len: usize, type_set: Option<MetricType>) {

@@ -85,10 +85,11 @@ last	7"##;
 #[test]
 fn lines_that_are_no_text_format_are_refused_in_the_words_of_the_reference() {
     for (input, error) in [
-        ("a", r#"expected value after metric, got "" ("LINEBREAK") while parsing: "a""#),
-        ("a\n", "expected value after metric, got \"\\n\" (\"LINEBREAK\") while parsing: \"a\\n\""),
+        ("a", r#"expected value after metric, got "" ("INVALID") while parsing: "a""#),
+        ("a\n", "expected value after metric, got \"\\n\" (\"INVALID\") while parsing: \"a\\n\""),
         ("a{b='c'} 1\n", r#"expected label value, got "'" ("INVALID") while parsing: "a{b='""#),
-        ("a{b} 1\n", r#"expected equal, got "} " ("BCLOSE") while parsing: "a{b} ""#),
+        ("a{b} 1\n", r#"metric name already set while parsing: "a{b}""#),
+        ("a{b=\"c\" 1\n", r#"expected label name, got "1" ("INVALID") while parsing: "a{b=\"c\" 1""#),
         (
             r#"empty_label_name{=""} 0"#,
             r#"expected label name, got "=\"" ("EQUAL") while parsing: "empty_label_name{=\"""#,
@@ -166,7 +167,11 @@ fn lines_that_are_no_openmetrics_are_refused_in_the_words_of_the_reference() {
         ("a{b=\"c\" d=\"e\"} 1\n# EOF", "expected comma or brace close"),
         ("a  1\n# EOF", "expected value after metric"),
         ("a 1 NaN\n# EOF", "invalid timestamp NaN"),
-        ("a 1 # {\"x\"} 1\n# EOF", "expected equal"),
+        (
+            "a 1 # {\"x\"} 1\n# EOF",
+            r##"expected label name, got "} " ("BCLOSE") while parsing: "a 1 # {\"x\"} ""##,
+        ),
+        ("a  1\n# EOF", r#"expected value after metric, got "  " ("INVALID") while parsing: "a  ""#),
         ("a 1 # {x=\"y\"}\n# EOF", "expected value after exemplar labels"),
         ("a 1 # {x=\"y\"} 1 +Inf\n# EOF", "invalid exemplar timestamp +Inf"),
     ] {

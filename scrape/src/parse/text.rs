@@ -49,11 +49,15 @@ impl<'a> Lex<'a> for Lexer<'a> {
         self.cursor.start = self.cursor.pos;
         let Some(byte) = self.cursor.peek() else {
             // The last line may lack its end.
-            let within_line = !matches!(self.state, State::Init);
-            return if within_line { self.end_line(0) } else { Token::Eof };
+            return match self.state {
+                State::Init => Token::Eof,
+                State::Timestamp | State::MetadataText => self.end_line(0),
+                _ => Token::Invalid,
+            };
         };
         if byte == b'\n' && self.state != State::MetadataText {
-            return self.end_line(1);
+            let may_end = matches!(self.state, State::Init | State::Comment | State::Timestamp);
+            return if may_end { self.end_line(1) } else { Token::Invalid };
         }
         match self.state {
             State::Init => self.line_start(byte),
@@ -313,6 +317,10 @@ impl<'a> Lines<'a> for TextParser<'a> {
         }
         self.lexer.cursor.pos += at + 1;
         Some(Sample { series: &rest[..series_len], value, timestamp_ms })
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.metric_type
     }
 
     fn skip_known(&mut self, line_len: usize, type_set: Option<MetricType>) {

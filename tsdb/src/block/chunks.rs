@@ -137,6 +137,11 @@ impl ChunkReader {
         self.dir.join(segment_name(at.segment()))
     }
 
+    /// Lets go of the memory that reading the segments took.
+    pub fn release(&self) {
+        self.segments.iter().for_each(ByteView::release);
+    }
+
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len() as u64).sum()

@@ -16,6 +16,10 @@ use crate::chunk::{ChunkError, Encoding};
 use crate::postings::{SeriesId, union_of_disjoint};
 use crate::select::LabelIndex;
 
+/// How many bytes of chunks are read from a block before their memory is let go of: about as much of each
+/// source is resident at a time.
+const RELEASE_BYTES: usize = 8 << 20;
+
 /// Gives series in ascending order of their labels, each once.
 pub trait SeriesSource: Debug + Send {
     /// Replaces `into` by the next series, or returns `false` if there is none. A series may have no chunks,
@@ -120,13 +124,16 @@ pub struct BlockSource {
     ids: std::vec::IntoIter<SeriesId>,
     tombstones: Arc<Tombstones>,
     chunks: Vec<ChunkMeta>,
+    /// Bytes of chunks that were read since their memory was let go of.
+    read_bytes: usize,
 }
 
 impl BlockSource {
     /// All series of a block as it is now.
     pub fn new(block: &Arc<Block>) -> Result<Self, StorageError> {
         let ids = union_of_disjoint(&[block.index().all()?]).into_iter();
-        Ok(BlockSource { block: Arc::clone(block), ids, tombstones: block.tombstones(), chunks: Vec::new() })
+        let (block, tombstones) = (Arc::clone(block), block.tombstones());
+        Ok(BlockSource { block, ids, tombstones, chunks: Vec::new(), read_bytes: 0 })
     }
 }
 
@@ -143,6 +150,11 @@ impl SeriesSource for BlockSource {
             let encoding = Encoding::from_u8(raw.encoding).map_err(damaged)?;
             let chunk = ChunkData { mint: meta.mint, maxt: meta.maxt, encoding, bytes: raw.data };
             into.push_within(chunk, &intervals).map_err(damaged)?;
+            self.read_bytes += raw.data.len();
+        }
+        if self.read_bytes > RELEASE_BYTES {
+            self.block.chunks().release();
+            self.read_bytes = 0;
         }
         Ok(true)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod real;
+pub mod sim;
 
 pub use real::RealFs;
 
@@ -123,6 +124,19 @@ impl ByteView {
     /// A view of bytes in memory.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
         ByteView(Arc::new(Bytes::Owned(bytes)))
+    }
+
+    /// Lets go of the memory that reading a mapped file took, as whoever reads much once should. What is read
+    /// again comes from the page cache or the disk again.
+    pub fn release(&self) {
+        if let Bytes::Mapped(map) = &*self.0 {
+            #[expect(unsafe_code, reason = "advice that drops pages")]
+            // SAFETY: the map is read-only and shared with the file, which doesn't change while it is viewed:
+            // the bytes that come back are those that went.
+            let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // It is only advice: where it isn't taken, the pages stay until somebody needs the memory.
+            drop(released);
+        }
     }
 }
 
