@@ -112,7 +112,7 @@ impl Program {
         )?);
         let quit = Quit::default();
         let signals = Signals::new(quit.clone()).context("listening to signals")?;
-        let storage = Storage::default();
+        let storage = Storage::new(flags.storage.path.clone());
         let scraping = Arc::new(scrape::Manager::new(
             Arc::new(storage.clone()),
             Arc::clone(&clock),
@@ -163,6 +163,7 @@ impl Program {
             runtime: Arc::new(status::Runtime {
                 reloader: Arc::clone(&reloader),
                 flags: Arc::clone(&flags),
+                storage: storage.clone(),
                 started_at_ms: clock.now_ms(),
                 threads,
                 tokio: Handle::current(),

@@ -12,6 +12,7 @@ mod buckets;
 mod combine;
 mod compare;
 mod layout;
+mod limits;
 mod reset;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use bounds::bucket_bound;
 pub use buckets::Bucket;
 pub use combine::{Combined, Compensated, HistogramSum, IncompatibleSchemas};
 pub use layout::{SpanBuilder, bucket_indexes};
+pub use limits::{BucketLimitExceeded, finest_schema_for_factor};
 pub use validate::{InvalidHistogram, is_exponential_schema, is_known_schema};
 
 /// The schema of histograms with custom bounds.

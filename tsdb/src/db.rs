@@ -452,4 +452,6 @@ fn note_replay(replayed: &Replayed, covered: &Covered, metrics: &Metrics) {
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 pub(crate) mod tests;

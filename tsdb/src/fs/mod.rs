@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod real;
+pub mod sim;
 
 pub use real::RealFs;
 

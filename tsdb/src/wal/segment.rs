@@ -154,11 +154,13 @@ impl Wal {
         }
     }
 
-    /// Begins a segment. The one before is synced first, so that unsynced frames are in one file only.
+    /// Begins a segment. The one before is synced first, so that unsynced frames are in one file only; if it
+    /// was given up, they are written again.
     fn begin_segment(&self, tail: &mut Tail) -> io::Result<()> {
-        if tail.segment.is_some() {
-            self.sync_locked(tail)?;
+        if tail.segment.is_none() && !tail.unsynced.is_empty() {
+            return self.rewrite_unsynced(tail);
         }
+        self.sync_locked(tail)?;
         self.create_segment(tail)
     }
 
