@@ -5,10 +5,12 @@
 //! there is no part yet are read as well, and listed in [`Config::unsupported`]: a check of the file warns of
 //! them, and the server refuses to run on them.
 
+mod alerting;
 mod external_labels;
 mod file;
 mod global;
 mod print;
+pub(crate) mod rule_files;
 mod storage;
 mod unsupported;
 pub(crate) mod yaml;
@@ -16,9 +18,12 @@ pub(crate) mod yaml;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use promql::features::Features;
+use rules::file::{CheckOptions, GroupConfig};
 use scrape::config::{JobConfig, ScrapeConfig};
 use serde_saphyr::Spanned;
 
+pub(crate) use alerting::{AlertingConfig, Alertmanagers};
 pub(crate) use external_labels::Environment;
 pub(crate) use global::Global;
 pub(crate) use storage::{Retention, StorageConfig};
@@ -32,11 +37,16 @@ pub(crate) struct Config {
     pub(crate) storage: StorageConfig,
     /// The jobs of the file itself, then those of its `scrape_config_files`.
     pub(crate) jobs: Vec<JobConfig>,
+    pub(crate) alerting: AlertingConfig,
+    /// What `rule_files` says, as paths.
+    pub(crate) rule_patterns: Vec<PathBuf>,
+    /// The rules of the files that the patterns match; empty until they are asked for.
+    pub(crate) rules: Vec<(PathBuf, Vec<GroupConfig>)>,
     /// What the file asks for that can't be done yet.
     pub(crate) unsupported: Vec<Unsupported>,
     /// Oddities that are no errors.
     pub(crate) warnings: Vec<String>,
-    /// Every file that was read.
+    /// Every file that the configuration depends on.
     pub(crate) files: Vec<PathBuf>,
     /// The whole as YAML, defaults filled in and secrets blanked out.
     pub(crate) yaml: String,
@@ -65,19 +75,52 @@ impl Config {
         }
         let jobs = jobs.resolved;
         let storage = StorageConfig::new(path, &written.storage)?;
+        let names = global.scrape.metric_name_validation_scheme;
+        let alerting = AlertingConfig::new(path, written.alerting.take(), names)?;
+        let rule_patterns = rule_files::patterns(path, written.rule_files.as_ref())?;
+        files.extend(rule_files::matched(&rule_patterns));
         let unsupported = unsupported::find(path, &written, &global);
-        let yaml = print::to_yaml(&written, directory, &global, &storage, &jobs[..in_file])
+        let sections = print::Sections {
+            global: &global,
+            alerting: &alerting,
+            storage: &storage,
+            jobs: &jobs[..in_file],
+        };
+        let yaml = print::to_yaml(&written, directory, &sections)
             .map_err(|error| ConfigError::of_file(path, error))?;
-        Ok(Config { global, storage, jobs, unsupported, warnings, files, yaml })
+        let rules = Vec::new();
+        Ok(Config {
+            global,
+            storage,
+            jobs,
+            alerting,
+            rule_patterns,
+            rules,
+            unsupported,
+            warnings,
+            files,
+            yaml,
+        })
+    }
+
+    /// What rule files are checked against.
+    pub(crate) fn rule_checks(&self, features: Features) -> CheckOptions {
+        CheckOptions { names: self.global.scrape.metric_name_validation_scheme, features }
     }
 
     /// As [`Config::load`], for running: with the program's environment, and refused whole if a part of it can't
-    /// be done yet. The error is a sentence.
-    pub(crate) fn load_to_run(path: &Path) -> Result<Config, String> {
-        let config =
+    /// be done yet; with its rules, for which `features` of PromQL are on. The error is a sentence.
+    pub(crate) fn load_to_run(path: &Path, features: Features) -> Result<Config, String> {
+        let mut config =
             Config::load(path, &|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
         let unsupported: Vec<String> = config.unsupported.iter().map(ToString::to_string).collect();
-        if unsupported.is_empty() { Ok(config) } else { Err(unsupported.join("; ")) }
+        if !unsupported.is_empty() {
+            return Err(unsupported.join("; "));
+        }
+        let files = rule_files::matched(&config.rule_patterns);
+        config.rules =
+            rule_files::load(&files, &config.rule_checks(features)).map_err(|error| error.to_string())?;
+        Ok(config)
     }
 }
 

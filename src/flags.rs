@@ -47,6 +47,7 @@ pub(crate) struct Flags {
     pub(crate) storage: StorageFlags,
     pub(crate) query: QueryFlags,
     pub(crate) scrape: ScrapeFlags,
+    pub(crate) alerts: AlertFlags,
     pub(crate) features: Features,
     pub(crate) log_level: tracing::Level,
     pub(crate) log_json: bool,
@@ -103,6 +104,17 @@ pub(crate) struct ScrapeFlags {
     pub(crate) adjust_timestamps: bool,
     pub(crate) timestamp_tolerance: Duration,
     pub(crate) discovery_reload_interval: Duration,
+}
+
+/// `--rules.alert.*` and `--alertmanager.*`.
+#[derive(Clone, Debug)]
+pub(crate) struct AlertFlags {
+    pub(crate) outage_tolerance: Duration,
+    pub(crate) grace_period: Duration,
+    pub(crate) resend_delay: Duration,
+    pub(crate) queue_capacity: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) drains_on_shutdown: bool,
 }
 
 /// `--enable-feature`.
@@ -271,6 +283,14 @@ impl Values {
                 adjust_timestamps: self.switch("scrape.adjust-timestamps"),
                 timestamp_tolerance: self.duration("scrape.timestamp-tolerance"),
                 discovery_reload_interval: self.duration("scrape.discovery-reload-interval"),
+            },
+            alerts: AlertFlags {
+                outage_tolerance: self.duration("rules.alert.for-outage-tolerance"),
+                grace_period: self.duration("rules.alert.for-grace-period"),
+                resend_delay: self.duration("rules.alert.resend-delay"),
+                queue_capacity: self.integer("alertmanager.notification-queue-capacity"),
+                batch_size: self.integer("alertmanager.notification-batch-size"),
+                drains_on_shutdown: self.switch("alertmanager.drain-notification-queue-on-shutdown"),
             },
             features,
             log_level: self.text("log.level").parse().expect("a checked choice"),

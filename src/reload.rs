@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use model::time::{Clock, TimestampMs};
 use parking_lot::Mutex;
 use prometheus::{Gauge, Registry};
+use promql::features::Features;
 
 use crate::config::Config;
 
@@ -30,6 +31,8 @@ pub(crate) trait Part: Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Reloader {
     file: PathBuf,
+    /// Which experimental parts of PromQL rules may use.
+    features: Features,
     current: ArcSwap<Config>,
     clock: Arc<dyn Clock>,
     notifications: Notifications,
@@ -44,6 +47,7 @@ impl Reloader {
     /// Holds the first configuration, loaded from `file`, which no part has seen yet.
     pub(crate) fn new(
         file: PathBuf,
+        features: Features,
         config: Config,
         clock: Arc<dyn Clock>,
         notifications: Notifications,
@@ -61,7 +65,17 @@ impl Reloader {
         registry.register(Box::new(success_secs.clone()))?;
         let current = ArcSwap::from_pointee(config);
         let (loaded_at_ms, parts) = (AtomicI64::new(0), Mutex::new(Vec::new()));
-        Ok(Reloader { file, current, clock, notifications, successful, success_secs, loaded_at_ms, parts })
+        Ok(Reloader {
+            file,
+            features,
+            current,
+            clock,
+            notifications,
+            successful,
+            success_secs,
+            loaded_at_ms,
+            parts,
+        })
     }
 
     /// The configuration in force.
@@ -90,7 +104,7 @@ impl Reloader {
     pub(crate) fn reload(&self) -> Result<(), String> {
         let parts = self.parts.lock();
         tracing::info!(filename = %self.file.display(), "Loading configuration file");
-        self.finish(Config::load_to_run(&self.file).and_then(|config| {
+        self.finish(Config::load_to_run(&self.file, self.features).and_then(|config| {
             let config = Arc::new(config);
             self.current.store(Arc::clone(&config));
             self.apply(&parts, &config)
@@ -184,8 +198,15 @@ mod tests {
         let registry = Registry::new();
         let notifications = Notifications::new(clock.clone(), 1, &registry).unwrap();
         let config = Config::load(&file, &|_| None).unwrap();
-        let reloader =
-            Reloader::new(file.clone(), config, clock.clone(), notifications.clone(), &registry).unwrap();
+        let reloader = Reloader::new(
+            file.clone(),
+            Features::default(),
+            config,
+            clock.clone(),
+            notifications.clone(),
+            &registry,
+        )
+        .unwrap();
         let seen = Seen::default();
         reloader.start(vec![Box::new(seen.clone())]).unwrap();
         Setup { _dir: dir, file, clock, notifications, reloader, seen }
@@ -216,8 +237,13 @@ mod tests {
         assert!(!setup.reloader.was_successful() && setup.reloader.loaded_at_ms() == 1_000);
         assert_eq!(setup.notifications.current()[0].text, CONFIGURATION_UNSUCCESSFUL);
 
-        std::fs::write(&setup.file, "rule_files: [x.yml]\n").unwrap();
-        assert!(setup.reloader.reload().unwrap_err().contains("rule_files: rules aren't evaluated yet"));
+        std::fs::write(&setup.file, "remote_read: [{url: x}]\n").unwrap();
+        assert!(setup.reloader.reload().unwrap_err().contains("remote_read: samples aren't read"));
+
+        let rules = setup.file.with_file_name("rules.yml");
+        std::fs::write(&rules, "groups: [{name: g, rules: [{record: a, expr: 'b +'}]}]\n").unwrap();
+        std::fs::write(&setup.file, "rule_files: [rules.yml]\n").unwrap();
+        assert!(setup.reloader.reload().unwrap_err().contains("group \"g\", rule 1, \"a\": could not parse"));
 
         std::fs::write(&setup.file, "scrape_configs: [{job_name: b}]\n").unwrap();
         assert_eq!(setup.reloader.reload(), Ok(()));

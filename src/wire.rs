@@ -4,6 +4,8 @@
 //! say "not ready" while the storage replays its log; then the storage, then whatever writes to it. They end in
 //! the opposite order, and the HTTP server last, so that nothing is asked for that nobody can answer.
 
+mod alertmanagers;
+mod alerts;
 mod features;
 mod options;
 mod status;
@@ -23,6 +25,9 @@ use model::time::{Clock, SystemClock};
 use prometheus::Registry;
 use promql::engine::Engine;
 use remote::write::{Receiver, ReceiverOptions};
+use rules::group::Sources;
+use rules::manager::{AlertSink, ManagerParts};
+use rules::notify::{self, Notifier};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -48,7 +53,7 @@ const METRICS_REFRESH: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to end.
 pub(crate) fn run(flags: Flags) -> anyhow::Result<()> {
-    let config = Config::load_to_run(&flags.config_file)
+    let config = Config::load_to_run(&flags.config_file, flags.features.promql)
         .map_err(Error::msg)
         .with_context(|| format!("loading config (--config.file={})", flags.config_file.display()))?;
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
@@ -77,6 +82,10 @@ struct Program {
     notifications: Notifications,
     signals: Signals,
     scraping: Arc<scrape::Manager>,
+    rules: Arc<rules::manager::Manager>,
+    notifier: Arc<Notifier>,
+    /// Where links to this server lead, without a slash at the end.
+    external_url: String,
     stop_http: oneshot::Sender<()>,
     http: tokio::task::JoinHandle<()>,
 }
@@ -95,6 +104,7 @@ impl Program {
         notifications.add(STARTING_UP);
         let reloader = Arc::new(Reloader::new(
             flags.config_file.clone(),
+            flags.features.promql,
             config,
             Arc::clone(&clock),
             notifications.clone(),
@@ -102,7 +112,7 @@ impl Program {
         )?);
         let quit = Quit::default();
         let signals = Signals::new(quit.clone()).context("listening to signals")?;
-        let storage = Storage::default();
+        let storage = Storage::new(flags.storage.path.clone());
         let scraping = Arc::new(scrape::Manager::new(
             Arc::new(storage.clone()),
             Arc::clone(&clock),
@@ -119,6 +129,23 @@ impl Program {
         };
         let engine = options::engine(&flags, &reloader);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
+        let notifier_metrics = Arc::new(notify::Metrics::new(&registry, &clock)?);
+        let notifier =
+            Arc::new(Notifier::new(options::notifier(&flags), notifier_metrics, Handle::current()));
+        let rules = Arc::new(rules::manager::Manager::new(ManagerParts {
+            sources: Sources {
+                engine: Arc::clone(&engine),
+                storage: Arc::new(storage.clone()),
+                appender: Arc::new(storage.clone()),
+            },
+            clock: Arc::clone(&clock),
+            metrics: Arc::new(rules::metrics::Metrics::new(&registry, &clock)?),
+            sink: Arc::clone(&notifier) as Arc<dyn AlertSink>,
+            restore: options::restore(&flags),
+            resend_delay_ms: flags.alerts.resend_delay.as_millis() as i64,
+            runtime: Handle::current(),
+        }));
+        let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
             write_receiver,
             storage: Arc::new(storage.clone()),
@@ -126,7 +153,7 @@ impl Program {
             exemplars: Arc::new(storage.clone()),
             engine,
             targets: Arc::new(targets::Targets(Arc::clone(&scraping))),
-            alerts: Arc::new(status::NoAlerts),
+            alerts: Arc::new(alerts::Alerts { manager: Arc::clone(&rules), notifier: Arc::clone(&notifier) }),
             storage_status: Arc::new(storage.clone()),
             storage_admin: Arc::new(storage.clone()),
             config: Arc::new(status::Configuration {
@@ -136,6 +163,7 @@ impl Program {
             runtime: Arc::new(status::Runtime {
                 reloader: Arc::clone(&reloader),
                 flags: Arc::clone(&flags),
+                storage: storage.clone(),
                 started_at_ms: clock.now_ms(),
                 threads,
                 tokio: Handle::current(),
@@ -161,6 +189,9 @@ impl Program {
             notifications,
             signals,
             scraping,
+            rules,
+            notifier,
+            external_url,
             stop_http,
             http,
         })
@@ -174,8 +205,12 @@ impl Program {
         }
         self.readiness.set(Phase::Stopping);
         self.notifications.add(SHUTTING_DOWN);
+        tracing::info!("Stopping rule manager...");
+        self.rules.shutdown().await;
         tracing::info!("Stopping scrape manager...");
         self.scraping.shutdown().await;
+        tracing::info!("Stopping notifier...");
+        self.notifier.shutdown().await;
         if let Some(db) = self.storage.take() {
             tracing::info!("Closing storage...");
             // What a checkpoint couldn't hold is in the log: the next start replays it.
@@ -203,10 +238,20 @@ impl Program {
 
     /// Hands the configuration to the parts and does what it is told until it is told to end.
     async fn run(&mut self) {
-        let parts: Vec<Box<dyn Part>> = vec![Box::new(targets::Scraping {
-            manager: Arc::clone(&self.scraping),
-            features: self.flags.features.clone(),
-        })];
+        let scraping =
+            targets::Scraping { manager: Arc::clone(&self.scraping), features: self.flags.features.clone() };
+        let runtime = Handle::current();
+        let notifying = alertmanagers::Notifying::new(
+            Arc::clone(&self.notifier),
+            self.external_url.clone(),
+            runtime.clone(),
+        );
+        let rules = alerts::Rules {
+            manager: Arc::clone(&self.rules),
+            external_url: self.external_url.clone(),
+            runtime,
+        };
+        let parts: Vec<Box<dyn Part>> = vec![Box::new(scraping), Box::new(notifying), Box::new(rules)];
         // An error is in the log and in the metrics; what could be applied is.
         let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
         self.notifications.remove(STARTING_UP);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::alerting::WrittenAlerting;
 use super::global::WrittenGlobal;
 use super::storage::WrittenStorage;
 use super::yaml::ConfigError;
@@ -20,7 +21,7 @@ pub(super) type Opaque = Option<Spanned<Value>>;
 pub(super) struct File {
     pub(super) global: Option<WrittenGlobal>,
     pub(super) runtime: Option<Runtime>,
-    pub(super) alerting: Opaque,
+    pub(super) alerting: Option<WrittenAlerting>,
     pub(super) rule_files: Option<Spanned<Vec<String>>>,
     pub(super) scrape_config_files: Option<Spanned<Vec<String>>>,
     scrape_configs: Option<Vec<Option<Spanned<ScrapeConfig>>>>,
@@ -81,7 +82,7 @@ impl ScrapeConfigFile {
 }
 
 /// Stars are allowed in the last element of a path only.
-fn is_file_pattern(pattern: &str) -> bool {
+pub(super) fn is_file_pattern(pattern: &str) -> bool {
     pattern.split_once('*').is_none_or(|(_, rest)| !rest.contains('/'))
 }
 

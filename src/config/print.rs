@@ -11,6 +11,7 @@ use scrape::config::{JobConfig, ScrapeProtocol};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::alerting::AlertingConfig;
 use super::file::{File, Opaque};
 use super::global::Global;
 use super::storage::{Retention, StorageConfig};
@@ -23,7 +24,7 @@ struct Printed<'a> {
     global: PrintedGlobal<'a>,
     runtime: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    alerting: Option<&'a Value>,
+    alerting: Option<&'a AlertingConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rule_files: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -83,13 +84,20 @@ fn is_zero(duration: &PromDuration) -> bool {
     duration.is_zero()
 }
 
+/// The sections in force.
+pub(super) struct Sections<'a> {
+    pub(super) global: &'a Global,
+    pub(super) alerting: &'a AlertingConfig,
+    pub(super) storage: &'a StorageConfig,
+    /// Those of the file itself.
+    pub(super) jobs: &'a [JobConfig],
+}
+
 /// Writes the configuration.
 pub(super) fn to_yaml(
     written: &File,
     directory: &Path,
-    global: &Global,
-    storage: &StorageConfig,
-    jobs: &[JobConfig],
+    sections: &Sections<'_>,
 ) -> Result<String, serde_saphyr::SerializeError> {
     let paths = |paths: &Option<serde_saphyr::Spanned<Vec<String>>>| {
         let paths = paths.iter().flat_map(|paths| &paths.value);
@@ -97,13 +105,13 @@ pub(super) fn to_yaml(
     };
     let gogc = written.runtime.and_then(|runtime| runtime.gogc).unwrap_or(DEFAULT_GOGC);
     let printed = Printed {
-        global: PrintedGlobal::new(global),
+        global: PrintedGlobal::new(sections.global),
         runtime: json!({ "gogc": gogc }),
-        alerting: opaque(&written.alerting),
+        alerting: Some(sections.alerting).filter(|alerting| **alerting != AlertingConfig::default()),
         rule_files: paths(&written.rule_files),
         scrape_config_files: paths(&written.scrape_config_files),
-        scrape_configs: jobs,
-        storage: written.storage.is_some().then(|| PrintedStorage::new(storage)),
+        scrape_configs: sections.jobs,
+        storage: written.storage.is_some().then(|| PrintedStorage::new(sections.storage)),
         tracing: opaque(&written.tracing),
         remote_write: opaque(&written.remote_write),
         remote_read: opaque(&written.remote_read),

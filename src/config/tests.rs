@@ -122,14 +122,9 @@ fn what_cannot_be_done_yet_is_listed_unless_it_would_do_nothing() {
         fields.map(|unsupported| unsupported.to_string().split(": ").nth(1).unwrap().to_owned()).collect()
     };
     assert_eq!(
-        unsupported("rule_files: [a.yml]\nremote_write: [{url: 'http://x'}]\ntracing: {endpoint: x}\n"),
-        ["rule_files", "remote_write", "tracing"]
+        unsupported("remote_write: [{url: 'http://x'}]\ntracing: {endpoint: x}\n"),
+        ["remote_write", "tracing"]
     );
-    assert_eq!(
-        unsupported("alerting: {alertmanagers: [{static_configs: [{targets: ['a:9093']}]}]}\n"),
-        ["alerting"]
-    );
-    assert_eq!(unsupported("alerting: {alertmanagers: [{dns_sd_configs: [{}]}]}\n"), ["alerting"]);
     // The reference's own example file names no Alertmanager and no rules.
     let example =
         "alerting:\n  alertmanagers:\n  - static_configs:\n    - targets:\n      # - a:9093\nrule_files:\n";
@@ -147,4 +142,27 @@ fn the_configuration_in_force_is_printed_with_defaults_and_without_secrets() {
     assert_eq!(config.warnings, ["environment variable \"ZONE\" of an external label is empty"]);
     // What is printed can be read again.
     assert!(load(&config.yaml).is_ok());
+}
+
+#[test]
+fn alertmanagers_and_rule_files_are_read() {
+    let config = load(
+        "rule_files: [rules/*.yml]\nalerting:\n  alert_relabel_configs: [{regex: replica, action: labeldrop}]\n  \
+         alertmanagers:\n  - path_prefix: /am\n    static_configs: [{targets: ['a:9093']}]\n",
+    )
+    .unwrap();
+    assert!(config.rule_patterns[0].ends_with("rules/*.yml"));
+    assert_eq!(config.alerting.alertmanagers[0].path_prefix, "/am");
+    assert!(config.yaml.contains("api_version: v2") && config.yaml.contains("a:9093"), "{}", config.yaml);
+    for (text, error) in [
+        ("rule_files: ['*/a.yml']\n", "rule_files[0]: invalid rule file path \"*/a.yml\""),
+        (
+            "alerting: {alertmanagers: [{api_version: v1}]}\n",
+            "expected Alertmanager api version to be one of [v2] but got v1",
+        ),
+        ("alerting: {alert_relabel_configs: [null]}\n", "empty or null alert relabeling rule"),
+    ] {
+        let found = load(text).unwrap_err();
+        assert!(found.contains(error), "{found}");
+    }
 }

@@ -26,15 +26,10 @@ struct Found<'a> {
     all: Vec<Unsupported>,
 }
 
-/// Everything in a file that can't be done. What has no effect in the reference either, such as an Alertmanager
-/// section without Alertmanagers, is none of it.
+/// Everything in a file that can't be done. What has no effect in the reference either, such as an empty list,
+/// is none of it.
 pub(super) fn find(file: &Path, written: &File, global: &Global) -> Vec<Unsupported> {
     let mut found = Found { file, all: Vec::new() };
-    if let Some(rules) = written.rule_files.as_ref().filter(|rules| !rules.value.is_empty()) {
-        found.add(rules.referenced, "rule_files", "rules aren't evaluated yet");
-    }
-    let alertmanagers = written.alerting.as_ref().filter(|alerting| has_alertmanagers(&alerting.value));
-    found.section(alertmanagers, "alerting", "nothing is sent to Alertmanagers yet");
     found.opaque(&written.remote_write, "remote_write", "samples aren't sent to other systems yet");
     found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
@@ -87,17 +82,4 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(fields) => fields.is_empty(),
         _ => false,
     }
-}
-
-/// Whether an `alerting` section names any Alertmanager: by a list of targets that isn't empty, or by any other
-/// discovery.
-fn has_alertmanagers(alerting: &Value) -> bool {
-    let alertmanagers = alerting.get("alertmanagers").and_then(Value::as_array).into_iter().flatten();
-    alertmanagers.filter_map(Value::as_object).flatten().any(|(field, value)| match field.as_str() {
-        "static_configs" => {
-            let groups = value.as_array().into_iter().flatten();
-            groups.filter_map(|group| group.get("targets")).any(|targets| !is_empty(targets))
-        }
-        field => field.ends_with("_sd_configs") && !is_empty(value),
-    })
 }

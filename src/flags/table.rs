@@ -64,8 +64,7 @@ const fn flag(
 }
 
 const NO_AGENT: State = Missing("there is no agent mode");
-const NO_ALERTS: State = Missing("there are no rules and alerts");
-const NO_ALERTMANAGER: State = Missing("nothing is sent to Alertmanagers");
+const NO_CONCURRENT_RULES: State = Missing("the rules of a group are evaluated one after the other");
 const NO_REMOTE_READ: State = Missing("there is no remote read");
 const NO_REMOTE_WRITE: State = Missing("there is no remote write");
 const NO_CONSOLES: State = Missing("there are no console templates");
@@ -252,37 +251,43 @@ pub(crate) const FLAGS: &[Flag] = &[
         "rules.alert.for-outage-tolerance",
         Duration,
         "1h",
-        NO_ALERTS,
+        Works,
         "How long an outage may last for the 'for' state of alerts to be restored",
     ),
     flag(
         "rules.alert.for-grace-period",
         Duration,
         "10m",
-        NO_ALERTS,
+        Works,
         "Least time between restoring an alert's state and firing",
     ),
-    flag("rules.alert.resend-delay", Duration, "1m", NO_ALERTS, "Least time before an alert is sent again"),
-    flag("rules.max-concurrent-evals", Integer, "4", NO_ALERTS, "Independent rules evaluated at a time"),
+    flag("rules.alert.resend-delay", Duration, "1m", Works, "Least time before an alert is sent again"),
+    flag(
+        "rules.max-concurrent-evals",
+        Integer,
+        "4",
+        NO_CONCURRENT_RULES,
+        "Independent rules evaluated at a time",
+    ),
     flag(
         "alertmanager.notification-queue-capacity",
         Integer,
         "10000",
-        NO_ALERTMANAGER,
+        Works,
         "Notifications that may wait for Alertmanagers",
     ),
     flag(
         "alertmanager.notification-batch-size",
         Integer,
         "256",
-        NO_ALERTMANAGER,
+        Works,
         "Notifications in a request to an Alertmanager",
     ),
     flag(
         "alertmanager.drain-notification-queue-on-shutdown",
         Switch,
         "true",
-        NO_ALERTMANAGER,
+        Works,
         "Send waiting notifications before the end",
     ),
     flag("query.lookback-delta", Duration, "5m", Works, "How far back a sample may be to stand for now"),
@@ -352,7 +357,7 @@ pub(crate) const FLAGS: &[Flag] = &[
 /// The features of `--enable-feature`, with what becomes of each.
 pub(crate) const FEATURES: &[(&str, State)] = &[
     ("auto-reload-config", Works),
-    ("concurrent-rule-eval", NO_ALERTS),
+    ("concurrent-rule-eval", Works),
     ("created-timestamp-zero-ingestion", Missing("no samples are made of start timestamps")),
     ("delayed-compaction", Missing("compaction isn't delayed")),
     ("exemplar-storage", Missing("exemplars aren't stored")),

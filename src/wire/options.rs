@@ -9,6 +9,8 @@ use model::byte_size::ByteSize;
 use model::duration::PromDuration;
 use model::regex::AnchoredRegex;
 use promql::engine::{DefaultSubqueryStep, EngineOptions};
+use rules::notify::NotifierOptions;
+use rules::restore::RestoreOptions;
 use tsdb::WalSync;
 
 use super::url;
@@ -125,5 +127,22 @@ pub(super) fn storage(flags: &Flags, config: &Config) -> tsdb::Options {
         block_reload_interval_ms: flags.storage.block_reload_interval.as_millis(),
         no_lockfile: flags.storage.no_lockfile,
         ..tsdb::Options::default()
+    }
+}
+
+/// The options of the notifier.
+pub(super) fn notifier(flags: &Flags) -> NotifierOptions {
+    NotifierOptions {
+        queue_capacity: flags.alerts.queue_capacity,
+        batch_size: flags.alerts.batch_size,
+        drains_on_shutdown: flags.alerts.drains_on_shutdown,
+    }
+}
+
+/// How the state of alerts comes back after a restart.
+pub(super) fn restore(flags: &Flags) -> RestoreOptions {
+    RestoreOptions {
+        outage_tolerance_ms: flags.alerts.outage_tolerance.as_millis() as i64,
+        grace_period_ms: flags.alerts.grace_period.as_millis() as i64,
     }
 }

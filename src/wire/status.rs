@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::state::{
-    Alertmanagers, AlertsSource, BuildInfo, ConfigSource, Lifecycle, RuleGroup, RuntimeInfo, RuntimeSource,
-};
+use api::state::{BuildInfo, ConfigSource, Lifecycle, RuntimeInfo, RuntimeSource};
 use model::labels::Labels;
 use model::time::TimestampMs;
 
 use super::options;
+use super::storage::Storage;
 use crate::config::Config;
 use crate::flags::Flags;
 use crate::reload::Reloader;
@@ -52,6 +51,7 @@ pub(super) fn external_labels(config: &Config) -> Labels {
 pub(super) struct Runtime {
     pub(super) reloader: Arc<Reloader>,
     pub(super) flags: Arc<Flags>,
+    pub(super) storage: Storage,
     pub(super) started_at_ms: TimestampMs,
     pub(super) threads: usize,
     pub(super) tokio: tokio::runtime::Handle,
@@ -66,7 +66,7 @@ impl RuntimeSource for Runtime {
             hostname: hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             reload_config_success: self.reloader.was_successful(),
             last_config_time_ms: self.reloader.loaded_at_ms(),
-            corruption_count: 0,
+            corruption_count: self.storage.corruptions() as u64,
             goroutine_count: self.tokio.metrics().num_alive_tasks() as u64,
             gomaxprocs: self.threads as u64,
             gomemlimit: i64::MAX as u64,
@@ -101,19 +101,5 @@ impl Lifecycle for Life {
 
     fn quit(&self) -> bool {
         self.quit.request()
-    }
-}
-
-/// There are no rules yet: nobody is told of anything.
-#[derive(Debug)]
-pub(super) struct NoAlerts;
-
-impl AlertsSource for NoAlerts {
-    fn groups(&self) -> Vec<RuleGroup> {
-        Vec::new()
-    }
-
-    fn alertmanagers(&self) -> Alertmanagers {
-        Alertmanagers::default()
     }
 }

@@ -3,6 +3,7 @@
 //! Replaying the log takes time, and the API answers meanwhile; so the parts are given this, which says
 //! "not ready" until the database is there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::state::{
@@ -13,24 +14,40 @@ use model::matcher::Matcher;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::TimestampMs;
 use tsdb::Db;
+use tsdb::block::dir;
+use tsdb::block::meta::BlockMeta;
+use tsdb::fs::RealFs;
 
 /// See the module; clones share the database.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Storage(Arc<ArcSwapOption<Db>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Storage {
+    path: PathBuf,
+    db: Arc<ArcSwapOption<Db>>,
+}
 
 impl Storage {
+    /// The storage in a data directory, not open yet.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Storage { path, db: Arc::default() }
+    }
+
+    /// How many damaged places were found when the database was opened.
+    pub(crate) fn corruptions(&self) -> usize {
+        self.db().map_or(0, |db| db.damage().len())
+    }
+
     /// The database is there.
     pub(crate) fn opened(&self, db: Arc<Db>) {
-        self.0.store(Some(db));
+        self.db.store(Some(db));
     }
 
     /// The database goes. It is closed when the last query that uses it ends.
     pub(crate) fn take(&self) -> Option<Arc<Db>> {
-        self.0.swap(None)
+        self.db.swap(None)
     }
 
     fn db(&self) -> Result<Arc<Db>, StorageError> {
-        self.0.load_full().ok_or(StorageError::NotReady)
+        self.db.load_full().ok_or(StorageError::NotReady)
     }
 }
 
@@ -69,7 +86,15 @@ impl StorageStatus for Storage {
     }
 
     fn blocks(&self) -> Result<Vec<serde_json::Value>, StorageError> {
-        Ok(Vec::new())
+        self.db()?;
+        let blocks = dir::list(&RealFs, &self.path)?;
+        let metas = blocks.iter().map(|(_, path)| BlockMeta::read(&RealFs, path));
+        let mut metas: Vec<BlockMeta> = metas.collect::<Result<_, _>>()?;
+        metas.sort_by_key(|meta| meta.min_time);
+        metas
+            .iter()
+            .map(|meta| serde_json::to_value(meta).map_err(|error| StorageError::Limit(error.to_string())))
+            .collect()
     }
 
     fn wal_replay(&self) -> WalReplay {
