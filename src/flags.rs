@@ -64,6 +64,9 @@ pub(crate) struct WebFlags {
     pub(crate) external_url: String,
     pub(crate) route_prefix: String,
     pub(crate) enable_lifecycle: bool,
+    pub(crate) enable_admin_api: bool,
+    /// TLS, users and headers of the server's own HTTP.
+    pub(crate) config_file: Option<PathBuf>,
     pub(crate) cors_origin: String,
     /// `None` if remote write isn't accepted.
     pub(crate) remote_write_versions: Option<Vec<Version>>,
@@ -121,6 +124,7 @@ pub(crate) struct AlertFlags {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Features {
     pub(crate) extra_scrape_metrics: bool,
+    pub(crate) exemplar_storage: bool,
     pub(crate) search_api: bool,
     pub(crate) promql: promql::features::Features,
     /// Names that no feature has: a warning in the log.
@@ -225,6 +229,7 @@ impl Values {
                     return Err(usage(&format!("feature {name} is not supported yet: {why}")));
                 }
                 Some(_) if name == "extra-scrape-metrics" => features.extra_scrape_metrics = true,
+                Some(_) if name == "exemplar-storage" => features.exemplar_storage = true,
                 Some(_) if name == "search-api" => features.search_api = true,
                 Some(_) => {
                     enable_promql_feature(name, &mut features.promql);
@@ -250,6 +255,10 @@ impl Values {
                 external_url: self.text("web.external-url").to_owned(),
                 route_prefix: self.text("web.route-prefix").to_owned(),
                 enable_lifecycle: self.switch("web.enable-lifecycle"),
+                enable_admin_api: self.switch("web.enable-admin-api"),
+                config_file: Some(self.text("web.config.file"))
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
                 cors_origin: self.text("web.cors.origin").to_owned(),
                 remote_write_versions: self
                     .switch("web.enable-remote-write-receiver")

@@ -251,7 +251,12 @@ impl Program {
             external_url: self.external_url.clone(),
             runtime,
         };
-        let parts: Vec<Box<dyn Part>> = vec![Box::new(scraping), Box::new(notifying), Box::new(rules)];
+        let limits = storage::Limits {
+            storage: self.storage.clone(),
+            keeps_exemplars: self.flags.features.exemplar_storage,
+        };
+        let parts: Vec<Box<dyn Part>> =
+            vec![Box::new(limits), Box::new(scraping), Box::new(notifying), Box::new(rules)];
         // An error is in the log and in the metrics; what could be applied is.
         let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
         self.notifications.remove(STARTING_UP);

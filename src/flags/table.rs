@@ -87,13 +87,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("auto-gomemlimit", Switch, "true", NoOp, "For Go programs; no effect"),
     flag("auto-gomemlimit.ratio", Float, "0.9", NoOp, "For Go programs; no effect"),
     flag("auto-gomemlimit.refresh-interval", Duration, "0s", NoOp, "For Go programs; no effect"),
-    flag(
-        "web.config.file",
-        Text,
-        "",
-        Missing("HTTP is served without TLS and passwords"),
-        "File that sets up TLS and authentication",
-    ),
+    flag("web.config.file", Text, "", Works, "File that sets up TLS and authentication"),
     flag(
         "web.read-timeout",
         Duration,
@@ -129,7 +123,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "web.enable-admin-api",
         Switch,
         "false",
-        Missing("there is no admin API"),
+        Works,
         "Allow to delete series and to make snapshots over HTTP",
     ),
     flag("web.enable-remote-write-receiver", Switch, "false", Works, "Accept remote write at /api/v1/write"),
@@ -357,10 +351,10 @@ pub(crate) const FLAGS: &[Flag] = &[
 /// The features of `--enable-feature`, with what becomes of each.
 pub(crate) const FEATURES: &[(&str, State)] = &[
     ("auto-reload-config", Works),
-    ("concurrent-rule-eval", Works),
+    ("concurrent-rule-eval", NoOp),
     ("created-timestamp-zero-ingestion", Missing("no samples are made of start timestamps")),
     ("delayed-compaction", Missing("compaction isn't delayed")),
-    ("exemplar-storage", Missing("exemplars aren't stored")),
+    ("exemplar-storage", Works),
     ("extra-scrape-metrics", Works),
     ("fast-startup", Missing("scraping starts when the log was replayed")),
     ("histograms-st-encoding", Missing("start timestamps aren't stored")),

@@ -13,6 +13,7 @@ use rules::notify::NotifierOptions;
 use rules::restore::RestoreOptions;
 use tsdb::WalSync;
 
+use super::storage::max_exemplars;
 use super::url;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
@@ -65,13 +66,14 @@ pub(super) fn api(flags: &Flags) -> anyhow::Result<ApiOptions> {
         external_url,
         route_prefix,
         enable_lifecycle: flags.web.enable_lifecycle,
+        enable_admin_api: flags.web.enable_admin_api,
+        web_config_file: flags.web.config_file.clone(),
         enable_search_api: flags.features.search_api,
         search_limit_max: flags.web.search_limit_max,
         cors_origin,
         max_notification_subscribers: flags.web.max_notification_subscribers,
         page_title: flags.web.page_title.clone(),
         lookback_ms: flags.query.lookback_delta.as_millis() as i64,
-        ..ApiOptions::default()
     })
 }
 
@@ -126,6 +128,7 @@ pub(super) fn storage(flags: &Flags, config: &Config) -> tsdb::Options {
         overlapping_compaction: flags.storage.overlapping_compaction,
         block_reload_interval_ms: flags.storage.block_reload_interval.as_millis(),
         no_lockfile: flags.storage.no_lockfile,
+        max_exemplars: max_exemplars(config, flags.features.exemplar_storage),
         ..tsdb::Options::default()
     }
 }

@@ -10,6 +10,7 @@ use api::state::{
     Cardinality, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageStatus, WalReplay,
 };
 use arc_swap::ArcSwapOption;
+use model::cancel::Cancel;
 use model::matcher::Matcher;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::TimestampMs;
@@ -17,6 +18,9 @@ use tsdb::Db;
 use tsdb::block::dir;
 use tsdb::block::meta::BlockMeta;
 use tsdb::fs::RealFs;
+
+use crate::config::Config;
+use crate::reload::Part;
 
 /// See the module; clones share the database.
 #[derive(Clone, Debug)]
@@ -105,34 +109,55 @@ impl StorageStatus for Storage {
 impl StorageAdmin for Storage {
     fn delete_series(
         &self,
-        _mint: TimestampMs,
-        _maxt: TimestampMs,
-        _matchers: &[Matcher],
+        mint: TimestampMs,
+        maxt: TimestampMs,
+        matchers: &[Matcher],
     ) -> Result<(), StorageError> {
-        Err(not_yet())
+        self.db()?.delete(matchers, mint, maxt, &Cancel::new())
     }
 
     fn clean_tombstones(&self) -> Result<(), StorageError> {
-        Err(not_yet())
+        self.db()?.clean_tombstones()
     }
 
-    fn snapshot(&self, _name: &str, _skip_head: bool) -> Result<(), StorageError> {
-        Err(not_yet())
+    fn snapshot(&self, name: &str, skip_head: bool) -> Result<(), StorageError> {
+        self.db()?.snapshot(&self.path.join("snapshots").join(name), !skip_head)
     }
-}
-
-/// Only `--web.enable-admin-api` leads here, and that flag is refused.
-fn not_yet() -> StorageError {
-    StorageError::Limit("the storage can't be changed over HTTP yet".to_owned())
 }
 
 impl ExemplarSource for Storage {
     fn exemplars(
         &self,
-        _mint: TimestampMs,
-        _maxt: TimestampMs,
-        _selectors: &[Vec<Matcher>],
+        mint: TimestampMs,
+        maxt: TimestampMs,
+        selectors: &[Vec<Matcher>],
     ) -> Result<Vec<SeriesExemplars>, StorageError> {
-        Ok(Vec::new())
+        let found = self.db()?.exemplars(selectors, mint, maxt).into_iter();
+        Ok(found.map(|(series, exemplars)| SeriesExemplars { series, exemplars }).collect())
     }
+}
+
+/// Changes of the configuration that an open storage takes.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) storage: Storage,
+    pub(super) keeps_exemplars: bool,
+}
+
+impl Part for Limits {
+    fn name(&self) -> &'static str {
+        "db_storage"
+    }
+
+    fn apply(&self, config: &Config) -> Result<(), String> {
+        let db = self.storage.db().map_err(|error| error.to_string())?;
+        db.set_out_of_order_time_window(config.storage.out_of_order_time_window.as_millis());
+        db.set_max_exemplars(max_exemplars(config, self.keeps_exemplars));
+        Ok(())
+    }
+}
+
+/// How many exemplars are kept; none without their feature.
+pub(super) fn max_exemplars(config: &Config, keeps_exemplars: bool) -> usize {
+    if keeps_exemplars { usize::try_from(config.storage.max_exemplars).unwrap_or(0) } else { 0 }
 }
