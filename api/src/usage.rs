@@ -129,7 +129,7 @@ mod tests {
                 vec!["a", "b", "c", "d"],
                 false,
             ),
-            ("max_over_time(-(up)[1h:5m]) or {job=\"x\"}", vec!["up"], true),
+            ("max_over_time((-up)[1h:5m]) or {job=\"x\"}", vec!["up"], true),
             ("{__name__=~\"a.*\"}", vec![], true),
         ] {
             let expr = promql::parse::parse(query, &Features::default()).unwrap();
