@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, Uri};
 use model::labels::LabelsBuilder;
 use scrape::config::{GlobalScrapeDefaults, ScrapeConfig};
 use scrape::discovery::{Context, Discovery};
@@ -23,11 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A question that a server was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
 }
 
 pub(crate) type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -55,11 +53,10 @@ impl Server {
 
     pub(crate) fn router(&self) -> Router {
         let server = self.clone();
-        Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
             let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
             let query = query.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-            let body = String::from_utf8_lossy(&body).into_owned();
-            let asked = Asked { method, path: uri.path().to_owned(), query, headers, body };
+            let asked = Asked { path: uri.path().to_owned(), query, headers };
             server.asked.lock().unwrap().push(asked.clone());
             (server.answer)(asked)
         })

@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use super::{Asked, Reply, Server, now, start, until};
 
+/// A path, and what is listed there.
+type List = (&'static str, fn() -> Value);
+
 /// An engine that lists what it is given at `path`, and networks.
-fn engine(lists: &'static [(&'static str, fn() -> Value)]) -> Server {
+fn engine(lists: &'static [List]) -> Server {
     Server::new(move |asked: Asked| -> Reply {
         if asked.path == "/_ping" {
             let response = Response::builder().header("Api-Version", "1.44").body(Body::from("OK"));
@@ -137,7 +140,7 @@ fn tasks() -> Value {
     ])
 }
 
-const SWARM: &[(&str, fn() -> Value)] = &[("services", services), ("nodes", nodes), ("tasks", tasks)];
+const SWARM: &[List] = &[("services", services), ("nodes", nodes), ("tasks", tasks)];
 
 async fn swarm(role: &str) -> Vec<String> {
     let address = engine(SWARM).listen().await;
