@@ -490,7 +490,6 @@ fn metrics_tell_what_the_database_holds_and_did() {
         "mmap_chunks_total",
         "storage_blocks_bytes",
         "symbol_table_size_bytes",
-        "wal_storage_size_bytes",
         "wal_truncate_duration_seconds",
     ] {
         assert!(value(name) > 0.0, "{name}");

@@ -8,6 +8,8 @@
 //! id = page number · 1024 + place        page number mod 16 = shard        page number / 16 = page in it
 //! ```
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
@@ -96,8 +98,8 @@ pub(crate) struct Shard {
     /// Open histogram chunks; a record has the index.
     histograms: Vec<Option<Box<HistogramAppender>>>,
     free_histograms: Vec<u32>,
-    /// Samples that came out of order, by series.
-    pub(crate) late: HashMap<u32, Box<LateSamples>>,
+    /// Samples that came out of order, by series. A selection shares them: changing them copies them then.
+    pub(crate) late: HashMap<u32, Arc<LateSamples>>,
 }
 
 impl Shard {
@@ -356,7 +358,7 @@ impl Shard {
         chunks: &HeadChunks,
     ) -> bool {
         let before = self.late_chunks(id);
-        let inserted = self.late.entry(id).or_default().insert(timestamp, value, chunks);
+        let inserted = Arc::make_mut(self.late.entry(id).or_default()).insert(timestamp, value, chunks);
         self.note_created(self.late_chunks(id) - before);
         inserted
     }
@@ -447,7 +449,7 @@ impl Shard {
             self.open += 1;
         }
         if !late.is_empty() {
-            self.late.insert(id, Box::new(late));
+            self.late.insert(id, Arc::new(late));
         }
         self.note_created(usize::from(!place.is_none()) + usize::from(slot != Record::NO_HISTOGRAM));
         self.note_created(self.sealed.iter(list).count() + self.late_chunks(id));
