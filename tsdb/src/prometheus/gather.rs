@@ -360,7 +360,7 @@ impl Gatherer {
         self.found.from_chunks += missing as u64;
         let location = self.head.chunks.append(chunk.encoding, chunk.bytes);
         let late = self.head.shards[shard_of(id)].get_mut().late.entry(id).or_default();
-        late.sealed.push(LateChunk { location, min_t, max_t });
+        Arc::make_mut(late).sealed.push(LateChunk { location, min_t, max_t });
         times.into_iter().for_each(|time| self.note_time(time));
         Ok(())
     }
