@@ -267,7 +267,7 @@ fn killed_at_any_call_nothing_acknowledged_is_lost_or_doubled() {
     let points = whole.calls.unwrap() * Moment::ALL.len() as u64;
     // With fewer runs than points they are spread over all of them, and every moment has its turn.
     let step = (points / runs()).max(1);
-    let step = if step > 1 && step % Moment::ALL.len() as u64 == 0 { step + 1 } else { step };
+    let step = if step > 1 && step.is_multiple_of(Moment::ALL.len() as u64) { step + 1 } else { step };
     kill_and_check((0..runs().min(points)).map(|run| {
         let point = run * step % points;
         let moments = Moment::ALL.len() as u64;
