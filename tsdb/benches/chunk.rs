@@ -135,7 +135,7 @@ fn decode(criterion: &mut Criterion) {
 /// Chunks of native histograms of twenty buckets, of which two grow with each sample.
 fn histograms() -> Vec<HistogramAppender> {
     let mut random = Random(1);
-    let mut buckets = vec![10_i64; 20];
+    let mut buckets = [10_i64; 20];
     let mut at_ms = START_MS;
     let mut next = || {
         at_ms += 15_000;
