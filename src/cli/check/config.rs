@@ -99,7 +99,7 @@ fn missing_rule_files(config: &Config) -> Vec<String> {
 }
 
 /// Files with secrets and certificates that aren't there.
-fn check_files(place: &str, discovery: &DiscoveryConfigs, mut files: Vec<&str>) -> Vec<String> {
+fn check_files<'a>(place: &str, discovery: &'a DiscoveryConfigs, mut files: Vec<&'a str>) -> Vec<String> {
     files.extend(discovery.http_clients().flat_map(|client| client.files()));
     files.extend(discovery.kubernetes_sd_configs.iter().map(|config| config.kubeconfig_file.as_str()));
     let files = files.into_iter().filter(|file| !file.is_empty());
