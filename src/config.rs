@@ -79,7 +79,7 @@ impl Config {
         let alerting = AlertingConfig::new(path, written.alerting.take(), names)?;
         let rule_patterns = rule_files::patterns(path, written.rule_files.as_ref())?;
         files.extend(rule_files::matched(&rule_patterns));
-        let unsupported = unsupported::find(path, &written, &global);
+        let unsupported = unsupported::find(path, &written);
         let sections = print::Sections {
             global: &global,
             alerting: &alerting,
