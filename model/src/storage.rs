@@ -251,7 +251,7 @@ pub trait Appender: Debug + Send + Sync {
 
 /// Gives views of what is stored.
 pub trait Queryable: Debug + Send + Sync {
-    /// A consistent view of `[mint, maxt]`, both inclusive.
+    /// A view of `[mint, maxt]`, both inclusive.
     fn querier(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<Box<dyn Querier>, StorageError>;
 }
 
@@ -275,11 +275,29 @@ impl SelectHints {
     }
 }
 
-/// A consistent view of a time range.
+/// One of the selections of a query.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// Which series.
+    pub matchers: &'a [Matcher],
+    /// Which samples of them, and how.
+    pub hints: SelectHints,
+}
+
+/// A view of a time range. What one call selects is of one moment: a batch that is committed meanwhile is in
+/// it as a whole or not at all.
 pub trait Querier: Debug + Send + Sync {
     /// The series that satisfy all matchers and may have samples in the range of the hints. An empty list of
     /// matchers selects everything.
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError>;
+
+    /// Selections that belong together, all of the same moment: as many sets, in the same order.
+    ///
+    /// Selecting one by one, as is done here, is right for a storage that doesn't change while it is looked
+    /// at. Others have to do better.
+    fn select_all(&self, selections: &[Selection<'_>]) -> Result<Vec<Box<dyn SeriesSet>>, StorageError> {
+        selections.iter().map(|selection| self.select(selection.matchers, &selection.hints)).collect()
+    }
 
     /// Names of the labels of the series that satisfy all matchers; sorted, at most `limit` (0: no limit).
     fn label_names(

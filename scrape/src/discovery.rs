@@ -10,19 +10,25 @@ use std::future::Future;
 use std::pin::Pin;
 
 use client::ClientError;
+use model::duration::PromDuration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::config::DiscoveryConfigs;
 pub use self::group::TargetGroup;
 pub use self::metrics::DiscoveryMetrics;
-use self::refresh::Refreshed;
+use self::refresh::{Refresh, Refreshed};
 
+mod ask;
 pub mod config;
+pub mod consul;
 mod dns;
+pub mod docker;
 mod file;
 pub mod group;
 mod http;
+mod json;
+mod meta;
 mod metrics;
 mod refresh;
 
@@ -59,6 +65,11 @@ impl Output {
     pub(crate) async fn send(&self, groups: Vec<TargetGroup>) -> bool {
         self.updates.send(Update { provider: self.provider, groups }).await.is_ok()
     }
+
+    /// Waits until nobody is interested any more.
+    pub(crate) async fn closed(&self) {
+        self.updates.closed().await;
+    }
 }
 
 /// A provider at work; ends when nobody is interested any more.
@@ -84,25 +95,7 @@ impl Discovery {
     /// A provider's HTTP client can't be made.
     pub fn start(configs: &DiscoveryConfigs, context: &Context) -> Result<Self, ClientError> {
         let (sender, updates) = mpsc::channel(UPDATES_WAITING_MAX);
-        let mut providers: Vec<Provider> = Vec::new();
-        let output = |provider| Output { provider, updates: sender.clone() };
-        if !configs.static_configs.is_empty() {
-            providers.push(Box::pin(send_static(configs.static_configs.clone(), output(providers.len()))));
-        }
-        for config in &configs.file_sd_configs {
-            let provider = file::run(config.clone(), context.clone(), output(providers.len()));
-            providers.push(Box::pin(provider));
-        }
-        for config in &configs.http_sd_configs {
-            let source = http::HttpDiscovery::new(config, context)?;
-            let refreshed = Refreshed::new(source, config.refresh_interval.0, context);
-            providers.push(Box::pin(refreshed.run(output(providers.len()))));
-        }
-        for config in &configs.dns_sd_configs {
-            let source = dns::DnsDiscovery::new(config, context);
-            let refreshed = Refreshed::new(source, config.refresh_interval.0, context);
-            providers.push(Box::pin(refreshed.run(output(providers.len()))));
-        }
+        let providers = Providers { context, sender, all: Vec::new() }.of(configs)?;
         let heard = vec![false; providers.len()];
         let mut tasks = JoinSet::new();
         for provider in providers {
@@ -149,6 +142,54 @@ impl Discovery {
     /// The groups as they are known.
     pub fn groups(&self) -> impl Iterator<Item = &TargetGroup> {
         self.groups.values()
+    }
+}
+
+/// The providers of a configuration, as they are made.
+struct Providers<'a> {
+    context: &'a Context,
+    sender: mpsc::Sender<Update>,
+    all: Vec<Provider>,
+}
+
+impl Providers<'_> {
+    fn of(mut self, configs: &DiscoveryConfigs) -> Result<Vec<Provider>, ClientError> {
+        let context = self.context;
+        if !configs.static_configs.is_empty() {
+            self.add(|output| send_static(configs.static_configs.clone(), output));
+        }
+        for config in &configs.file_sd_configs {
+            self.add(|output| file::run(config.clone(), context.clone(), output));
+        }
+        for config in &configs.http_sd_configs {
+            self.add_refreshed(http::HttpDiscovery::new(config, context)?, config.refresh_interval);
+        }
+        for config in &configs.dns_sd_configs {
+            self.add_refreshed(dns::DnsDiscovery::new(config, context), config.refresh_interval);
+        }
+        for config in &configs.consul_sd_configs {
+            let discovery = consul::ConsulDiscovery::new(config, context)?;
+            self.add(|output| discovery.run(output));
+        }
+        for config in &configs.docker_sd_configs {
+            let discovery = docker::DockerDiscovery::new(config, context)?;
+            self.add_refreshed(discovery, config.engine.refresh_interval);
+        }
+        for config in &configs.dockerswarm_sd_configs {
+            let discovery = docker::SwarmDiscovery::new(config, context)?;
+            self.add_refreshed(discovery, config.engine.refresh_interval);
+        }
+        Ok(self.all)
+    }
+
+    fn add<F: Future<Output = ()> + Send + 'static>(&mut self, run: impl FnOnce(Output) -> F) {
+        let output = Output { provider: self.all.len(), updates: self.sender.clone() };
+        self.all.push(Box::pin(run(output)));
+    }
+
+    fn add_refreshed(&mut self, source: impl Refresh + 'static, interval: PromDuration) {
+        let refreshed = Refreshed::new(source, interval.0, self.context);
+        self.add(|output| refreshed.run(output));
     }
 }
 

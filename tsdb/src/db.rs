@@ -7,6 +7,7 @@
 //! <data>/head/checkpoint.NNNNNNNN  see `wal::checkpoint`
 //! <data>/head/chunks/NNNNNN        full chunks of the head, see `head_chunks`
 //! <data>/head/set-aside/           what was damaged
+//! <data>/wal/ and others           the head of a Prometheus that was here before, see `prometheus`
 //! ```
 
 use std::collections::hash_map::RandomState;
@@ -35,6 +36,7 @@ use crate::head_chunks::HeadChunks;
 use crate::maintenance::Background;
 use crate::metrics::Metrics;
 use crate::options::{Options, WalSync};
+use crate::prometheus::Import;
 use crate::querier::DbQuerier;
 use crate::wal::checkpoint::{self, Covered};
 use crate::wal::replay::{self, Progress, Replayed};
@@ -173,6 +175,22 @@ impl Db {
             ..CompactorOptions::default()
         };
         let compactor = Compactor::new(Arc::clone(&fs), ulids, compactor_options);
+        let cancel = Cancel::new();
+        let import = Import {
+            fs: &fs,
+            data_dir: dir,
+            head: &head,
+            blocks: &blocks.0,
+            compactor: &compactor,
+            exemplars_max: options.max_exemplars,
+            cancel: &cancel,
+        };
+        match import.run() {
+            Ok(damaged) => damage.extend(damaged),
+            Err(error) => {
+                tracing::error!(%error, "Prometheus's head isn't imported: its files stay, the next start tries again");
+            }
+        }
         let db = Arc::new(Db {
             dir: dir.to_owned(),
             fs,
@@ -184,7 +202,7 @@ impl Db {
             head,
             blocks: Arc::new(blocks.0),
             compactor,
-            cancel: Cancel::new(),
+            cancel,
             damage,
             background: Mutex::new(None),
             closed: AtomicBool::new(false),

@@ -36,6 +36,8 @@ const CHUNK_HEADER_BYTES: usize = 9;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// One write for so many bytes: some hundred chunks.
 const GATHER_BYTES: usize = 64 << 10;
+/// Read at once in the hope that a chunk and its header are no longer: one call instead of two.
+const READ_BYTES: usize = 512;
 /// No chunk is larger: histograms with the most buckets stay far below.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
@@ -246,6 +248,16 @@ impl HeadChunks {
 }
 
 impl HeadChunkReader {
+    /// Makes sure that a chunk can be read whose use nobody ends before this returns.
+    pub(crate) fn cover(&mut self, chunks: &HeadChunks, location: Location) {
+        let number = location.file();
+        if !self.files.contains_key(&number)
+            && let Some(file) = chunks.files.read().get(&number)
+        {
+            self.files.insert(number, Arc::clone(file));
+        }
+    }
+
     /// Reads a chunk into `data` and returns its encoding.
     pub(crate) fn read(&self, location: Location, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
         match self.files.get(&location.file()) {
@@ -297,18 +309,19 @@ impl ChunkFile {
         StorageError::Corrupt { file: self.path.display().to_string(), offset, what: what.to_owned() }
     }
 
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), StorageError> {
+    /// Reads `len` bytes, or as many as there are up to the end, or up to where the bytes in memory begin: no
+    /// chunk reaches across.
+    fn read_some(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> Result<(), StorageError> {
+        into.clear();
         let gathered = self.gathered.read();
-        let end = gathered.offset + gathered.bytes.len() as u64;
-        if offset.checked_add(into.len() as u64).is_none_or(|to| to > end) {
-            return Err(self.corrupt(offset, "head chunk reaches past the end of its file"));
-        }
-        if offset >= gathered.offset {
-            let at = (offset - gathered.offset) as usize;
-            into.copy_from_slice(&gathered.bytes[at..at + into.len()]);
+        if let Some(at) = offset.checked_sub(gathered.offset) {
+            let rest = gathered.bytes.get(at as usize..).unwrap_or_default();
+            into.extend_from_slice(&rest[..len.min(rest.len())]);
             return Ok(());
         }
+        let left = gathered.offset - offset;
         drop(gathered);
+        into.resize(len.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
         let Some(reader) = self.reader.get() else {
             return Err(self.corrupt(offset, "head chunk in a file that was never written"));
         };
@@ -319,17 +332,23 @@ impl ChunkFile {
     }
 
     fn read(&self, offset: u64, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
-        let mut header = [0; CHUNK_HEADER_BYTES];
-        self.read_at(offset, &mut header)?;
+        self.read_some(offset, READ_BYTES, data)?;
+        let too_short = || self.corrupt(offset, "head chunk reaches past the end of its file");
+        let header = *data.first_chunk::<CHUNK_HEADER_BYTES>().ok_or_else(too_short)?;
         let [c0, c1, c2, c3, l0, l1, l2, l3, encoding] = header;
         let (crc, len) =
             (u32::from_be_bytes([c0, c1, c2, c3]), u32::from_be_bytes([l0, l1, l2, l3]) as usize);
         if len > CHUNK_BYTES_MAX {
             return Err(self.corrupt(offset, "length of head chunk"));
         }
-        data.clear();
-        data.resize(len, 0);
-        self.read_at(offset + CHUNK_HEADER_BYTES as u64, data)?;
+        if CHUNK_HEADER_BYTES + len > data.len() {
+            self.read_some(offset, CHUNK_HEADER_BYTES + len, data)?;
+        }
+        if CHUNK_HEADER_BYTES + len > data.len() {
+            return Err(too_short());
+        }
+        data.truncate(CHUNK_HEADER_BYTES + len);
+        data.drain(..CHUNK_HEADER_BYTES);
         if chunk_crc(&header[4..], data) != crc {
             return Err(self.corrupt(offset, "checksum of head chunk"));
         }

@@ -33,6 +33,7 @@ mod merge;
 pub mod metrics;
 pub mod options;
 pub mod postings;
+pub mod prometheus;
 mod querier;
 pub mod retention;
 pub mod select;

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use model::cancel::Cancel;
 use model::matcher::Matcher;
-use model::storage::{Querier, SelectHints, SeriesSet, StorageError};
+use model::storage::{Querier, SelectHints, Selection, SeriesSet, StorageError};
 use model::time::TimestampMs;
 
 use crate::block::Block;
 use crate::blocks::Blocks;
 use crate::head::Head;
+use crate::head::read::HeadSeries;
 use crate::merge::merge;
 use crate::select;
 
-/// See [`model::storage::Querier`]. Each selection is of one moment: a commit is in it as a whole or not at
-/// all, and a block that is cut from the head is in it once.
+/// See [`model::storage::Querier`]. What is selected together is of one moment: a commit is in it as a whole or
+/// not at all, and a block that is cut from the head is in it once.
 #[derive(Debug)]
 pub(crate) struct DbQuerier {
     head: Arc<Head>,
@@ -59,26 +60,27 @@ impl DbQuerier {
 
 impl Querier for DbQuerier {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
-        let hints =
-            SelectHints { mint: hints.mint.max(self.mint), maxt: hints.maxt.min(self.maxt), ..hints.clone() };
-        let mut sets: Vec<Box<dyn SeriesSet>> = Vec::new();
-        // While blocks are held, none is added, and so nothing leaves the head.
+        let mut sets = self.select_all(&[Selection { matchers, hints: hints.clone() }])?;
+        Ok(sets.remove(0))
+    }
+
+    fn select_all(&self, selections: &[Selection<'_>]) -> Result<Vec<Box<dyn SeriesSet>>, StorageError> {
+        let clamped: Vec<Selection<'_>> = selections
+            .iter()
+            .map(|Selection { matchers, hints }| {
+                let (mint, maxt) = (hints.mint.max(self.mint), hints.maxt.min(self.maxt));
+                Selection { matchers, hints: SelectHints { mint, maxt, ..hints.clone() } }
+            })
+            .collect();
+        // While blocks are held, none is added, and so nothing leaves the head that isn't in one of these.
         let blocks = self.blocks.read();
-        let overlapping: Vec<Arc<Block>> =
-            blocks.iter().filter(|block| block.meta().overlaps(hints.mint, hints.maxt)).cloned().collect();
-        let of_head = if self.head_overlaps(hints.mint, hints.maxt) {
-            Some(self.head.select(matchers, &hints)?)
-        } else {
-            None
-        };
-        drop(blocks);
-        for block in overlapping {
-            sets.push(Box::new(block.select(matchers, &hints)?));
-        }
-        if let Some(set) = of_head {
-            sets.push(Box::new(set));
-        }
-        Ok(merge(sets, hints.limit))
+        let of_head = self.head.select_all(&clamped)?;
+        let blocks = Vec::clone(&blocks);
+        clamped
+            .iter()
+            .zip(of_head)
+            .map(|(selection, of_head)| merge_with(&blocks, selection, of_head))
+            .collect()
     }
 
     fn label_names(
@@ -107,4 +109,19 @@ impl Querier for DbQuerier {
             |block| block.label_values(name, matchers, limit, cancel),
         )
     }
+}
+
+/// A selection from the blocks and what it has of the head as one set.
+fn merge_with(
+    blocks: &[Arc<Block>],
+    selection: &Selection<'_>,
+    of_head: HeadSeries,
+) -> Result<Box<dyn SeriesSet>, StorageError> {
+    let Selection { matchers, hints } = selection;
+    let mut sets: Vec<Box<dyn SeriesSet>> = Vec::new();
+    for block in blocks.iter().filter(|block| block.meta().overlaps(hints.mint, hints.maxt)) {
+        sets.push(Box::new(block.select(matchers, hints)?));
+    }
+    sets.push(Box::new(of_head));
+    Ok(merge(sets, hints.limit))
 }

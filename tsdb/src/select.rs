@@ -351,7 +351,7 @@ impl<'r, I: LabelIndex + ?Sized> Running<'r, I> {
 }
 
 /// Keeps the series whose labels satisfy all matchers.
-fn retain_by_labels<I: LabelIndex + ?Sized>(
+pub(crate) fn retain_by_labels<I: LabelIndex + ?Sized>(
     index: &I,
     ids: &mut Vec<SeriesId>,
     matchers: &[&Matcher],

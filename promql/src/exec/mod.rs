@@ -30,7 +30,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use model::cancel::Cancel;
-use model::storage::{Querier, SelectHints, SeriesSet, StorageError};
+use model::storage::{Querier, SelectHints, Selection, SeriesSet, StorageError};
 use parking_lot::Mutex;
 
 use crate::annotations::Annotations;
@@ -48,8 +48,8 @@ use source::{RangeSource, Source};
 pub(crate) struct Context<'q> {
     pub(crate) plan: &'q Plan,
     pub(crate) querier: &'q dyn Querier,
-    /// The selections of the plan, made when they are first asked for.
-    sets: Vec<OnceLock<Arc<dyn SeriesSet>>>,
+    /// What the plan fetches, all of one moment; selected when the first of it is asked for.
+    sets: OnceLock<Vec<Arc<dyn SeriesSet>>>,
     pub(crate) features: Features,
     pub(crate) lookback_ms: i64,
     pub(crate) budget: Arc<Budget>,
@@ -79,7 +79,7 @@ pub(crate) struct ContextParts<'q> {
 impl<'q> Context<'q> {
     pub(crate) fn new(parts: ContextParts<'q>) -> Self {
         Context {
-            sets: parts.plan.fetches.iter().map(|_| OnceLock::new()).collect(),
+            sets: OnceLock::new(),
             plan: parts.plan,
             querier: parts.querier,
             features: parts.features,
@@ -108,16 +108,28 @@ impl<'q> Context<'q> {
 
     /// The series of one of the plan's fetches.
     pub(crate) fn series_set(&self, fetch: usize) -> Result<Arc<dyn SeriesSet>, QueryError> {
-        if let Some(set) = self.sets[fetch].get() {
-            return Ok(Arc::clone(set));
-        }
-        let Some(wanted) = self.plan.fetches.get(fetch) else {
-            return Err(QueryError::Execution("plan names an unknown selection".to_owned()));
+        let set = match self.sets.get() {
+            Some(sets) => sets.get(fetch),
+            None => {
+                let sets = self.select_all()?;
+                self.sets.get_or_init(|| sets).get(fetch)
+            }
         };
-        let hints = SelectHints::new(wanted.mint, wanted.maxt, &self.cancel);
-        let selected =
-            self.querier.select(&wanted.matchers, &hints).map_err(|error| self.storage_error(error))?;
-        Ok(Arc::clone(self.sets[fetch].get_or_init(|| Arc::from(selected))))
+        set.cloned().ok_or_else(|| QueryError::Execution("plan names an unknown selection".to_owned()))
+    }
+
+    fn select_all(&self) -> Result<Vec<Arc<dyn SeriesSet>>, QueryError> {
+        let selections: Vec<Selection<'_>> = self
+            .plan
+            .fetches
+            .iter()
+            .map(|wanted| Selection {
+                matchers: &wanted.matchers,
+                hints: SelectHints::new(wanted.mint, wanted.maxt, &self.cancel),
+            })
+            .collect();
+        let sets = self.querier.select_all(&selections).map_err(|error| self.storage_error(error))?;
+        Ok(sets.into_iter().map(Arc::from).collect())
     }
 
     /// A storage's error as that of a query.

@@ -8,19 +8,26 @@ use model::duration::PromDuration;
 use model::labels::Labels;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use super::consul::ConsulSdConfig;
+pub use super::docker::{DockerSdConfig, DockerSwarmSdConfig};
 use super::group;
 
 /// The mechanisms that there are, as the keys of the file.
-pub const SUPPORTED: &[&str] = &["static_configs", "file_sd_configs", "http_sd_configs", "dns_sd_configs"];
+pub const SUPPORTED: &[&str] = &[
+    "static_configs",
+    "file_sd_configs",
+    "http_sd_configs",
+    "dns_sd_configs",
+    "consul_sd_configs",
+    "docker_sd_configs",
+    "dockerswarm_sd_configs",
+];
 
 /// The mechanisms that the reference has and Ferula hasn't yet. [`Missing`] refers to them by index.
 pub const MISSING: &[&str] = &[
     "aws_sd_configs",
     "azure_sd_configs",
-    "consul_sd_configs",
     "digitalocean_sd_configs",
-    "docker_sd_configs",
-    "dockerswarm_sd_configs",
     "ec2_sd_configs",
     "eureka_sd_configs",
     "gce_sd_configs",
@@ -77,35 +84,35 @@ macro_rules! inline_discovery {
                 file_sd_configs: Option<Vec<$crate::discovery::config::FileSdConfig>>,
                 http_sd_configs: Option<Vec<$crate::discovery::config::HttpSdConfig>>,
                 dns_sd_configs: Option<Vec<$crate::discovery::config::DnsSdConfig>>,
+                consul_sd_configs: Option<Vec<$crate::discovery::config::ConsulSdConfig>>,
+                docker_sd_configs: Option<Vec<$crate::discovery::config::DockerSdConfig>>,
+                dockerswarm_sd_configs: Option<Vec<$crate::discovery::config::DockerSwarmSdConfig>>,
                 aws_sd_configs: Option<$crate::discovery::config::Missing<0>>,
                 azure_sd_configs: Option<$crate::discovery::config::Missing<1>>,
-                consul_sd_configs: Option<$crate::discovery::config::Missing<2>>,
-                digitalocean_sd_configs: Option<$crate::discovery::config::Missing<3>>,
-                docker_sd_configs: Option<$crate::discovery::config::Missing<4>>,
-                dockerswarm_sd_configs: Option<$crate::discovery::config::Missing<5>>,
-                ec2_sd_configs: Option<$crate::discovery::config::Missing<6>>,
-                eureka_sd_configs: Option<$crate::discovery::config::Missing<7>>,
-                gce_sd_configs: Option<$crate::discovery::config::Missing<8>>,
-                hetzner_sd_configs: Option<$crate::discovery::config::Missing<9>>,
-                ionos_sd_configs: Option<$crate::discovery::config::Missing<10>>,
-                kubernetes_sd_configs: Option<$crate::discovery::config::Missing<11>>,
-                kuma_sd_configs: Option<$crate::discovery::config::Missing<12>>,
-                lightsail_sd_configs: Option<$crate::discovery::config::Missing<13>>,
-                linode_sd_configs: Option<$crate::discovery::config::Missing<14>>,
-                marathon_sd_configs: Option<$crate::discovery::config::Missing<15>>,
-                nerve_sd_configs: Option<$crate::discovery::config::Missing<16>>,
-                nomad_sd_configs: Option<$crate::discovery::config::Missing<17>>,
-                oci_sd_configs: Option<$crate::discovery::config::Missing<18>>,
-                openstack_sd_configs: Option<$crate::discovery::config::Missing<19>>,
-                outscale_sd_configs: Option<$crate::discovery::config::Missing<20>>,
-                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<21>>,
-                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<22>>,
-                scaleway_sd_configs: Option<$crate::discovery::config::Missing<23>>,
-                serverset_sd_configs: Option<$crate::discovery::config::Missing<24>>,
-                stackit_sd_configs: Option<$crate::discovery::config::Missing<25>>,
-                triton_sd_configs: Option<$crate::discovery::config::Missing<26>>,
-                uyuni_sd_configs: Option<$crate::discovery::config::Missing<27>>,
-                vultr_sd_configs: Option<$crate::discovery::config::Missing<28>>,
+                digitalocean_sd_configs: Option<$crate::discovery::config::Missing<2>>,
+                ec2_sd_configs: Option<$crate::discovery::config::Missing<3>>,
+                eureka_sd_configs: Option<$crate::discovery::config::Missing<4>>,
+                gce_sd_configs: Option<$crate::discovery::config::Missing<5>>,
+                hetzner_sd_configs: Option<$crate::discovery::config::Missing<6>>,
+                ionos_sd_configs: Option<$crate::discovery::config::Missing<7>>,
+                kubernetes_sd_configs: Option<$crate::discovery::config::Missing<8>>,
+                kuma_sd_configs: Option<$crate::discovery::config::Missing<9>>,
+                lightsail_sd_configs: Option<$crate::discovery::config::Missing<10>>,
+                linode_sd_configs: Option<$crate::discovery::config::Missing<11>>,
+                marathon_sd_configs: Option<$crate::discovery::config::Missing<12>>,
+                nerve_sd_configs: Option<$crate::discovery::config::Missing<13>>,
+                nomad_sd_configs: Option<$crate::discovery::config::Missing<14>>,
+                oci_sd_configs: Option<$crate::discovery::config::Missing<15>>,
+                openstack_sd_configs: Option<$crate::discovery::config::Missing<16>>,
+                outscale_sd_configs: Option<$crate::discovery::config::Missing<17>>,
+                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<18>>,
+                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<19>>,
+                scaleway_sd_configs: Option<$crate::discovery::config::Missing<20>>,
+                serverset_sd_configs: Option<$crate::discovery::config::Missing<21>>,
+                stackit_sd_configs: Option<$crate::discovery::config::Missing<22>>,
+                triton_sd_configs: Option<$crate::discovery::config::Missing<23>>,
+                uyuni_sd_configs: Option<$crate::discovery::config::Missing<24>>,
+                vultr_sd_configs: Option<$crate::discovery::config::Missing<25>>,
             }
         }
 
@@ -117,6 +124,9 @@ macro_rules! inline_discovery {
                     file_sd_configs: self.file_sd_configs.take().unwrap_or_default(),
                     http_sd_configs: self.http_sd_configs.take().unwrap_or_default(),
                     dns_sd_configs: self.dns_sd_configs.take().unwrap_or_default(),
+                    consul_sd_configs: self.consul_sd_configs.take().unwrap_or_default(),
+                    docker_sd_configs: self.docker_sd_configs.take().unwrap_or_default(),
+                    dockerswarm_sd_configs: self.dockerswarm_sd_configs.take().unwrap_or_default(),
                 }
             }
         }
@@ -138,6 +148,15 @@ pub struct DiscoveryConfigs {
     /// Targets from the domain name system.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_sd_configs: Vec<DnsSdConfig>,
+    /// Targets from Consul.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub consul_sd_configs: Vec<ConsulSdConfig>,
+    /// Targets from a Docker engine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub docker_sd_configs: Vec<DockerSdConfig>,
+    /// Targets from a Docker Swarm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dockerswarm_sd_configs: Vec<DockerSwarmSdConfig>,
 }
 
 impl DiscoveryConfigs {
@@ -146,14 +165,22 @@ impl DiscoveryConfigs {
         for file in self.file_sd_configs.iter_mut().flat_map(|config| &mut config.files) {
             client::config::join(directory, file);
         }
-        for config in &mut self.http_sd_configs {
-            config.http_client.set_directory(directory);
+        let http = self.http_sd_configs.iter_mut().map(|config| &mut config.http_client);
+        let consul = self.consul_sd_configs.iter_mut().map(|config| &mut config.http_client);
+        let docker = self.docker_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
+        let swarm = self.dockerswarm_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
+        for client in http.chain(consul).chain(docker).chain(swarm) {
+            client.set_directory(directory);
         }
     }
 
     /// Every HTTP client block among them.
     pub fn http_clients(&self) -> impl Iterator<Item = &HttpClientConfig> {
-        self.http_sd_configs.iter().map(|config| &config.http_client)
+        let http = self.http_sd_configs.iter().map(|config| &config.http_client);
+        let consul = self.consul_sd_configs.iter().map(|config| &config.http_client);
+        let docker = self.docker_sd_configs.iter().map(|config| &config.engine.http_client);
+        let swarm = self.dockerswarm_sd_configs.iter().map(|config| &config.engine.http_client);
+        http.chain(consul).chain(docker).chain(swarm)
     }
 }
 

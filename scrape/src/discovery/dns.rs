@@ -7,6 +7,7 @@ use model::labels::{Labels, LabelsBuilder};
 use super::Context;
 use super::config::{DnsRecordType, DnsSdConfig};
 use super::group::{ADDRESS_LABEL, TargetGroup};
+use super::meta::host_port;
 use super::metrics::DiscoveryMetrics;
 use super::refresh::Refresh;
 
@@ -79,10 +80,6 @@ fn record_type(kind: DnsRecordType) -> RecordType {
 /// The target that a record stands for.
 fn target(name: &str, config: &DnsSdConfig, data: &RData) -> Option<Labels> {
     let mut labels = LabelsBuilder::new();
-    let host_port = |host: &str, port: u16| match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    };
     // Names end in a dot in the protocol, and in addresses by custom do not.
     let undotted = |name: String| name.strip_suffix('.').map(str::to_owned).unwrap_or(name);
     let address = match data {

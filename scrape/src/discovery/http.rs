@@ -2,20 +2,18 @@
 
 use bytes::Bytes;
 use client::{Client, ClientError};
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http::{Method, Request, header};
 use model::labels::{Labels, LabelsBuilder};
 use tokio::time::timeout;
 
 use super::Context;
+use super::ask::ask;
 use super::config::HttpSdConfig;
 use super::group::{TargetGroup, Written};
 use super::metrics::DiscoveryMetrics;
 use super::refresh::Refresh;
 
 const URL_LABEL: &str = "__meta_url";
-/// The most bytes of an answer: a hundred thousand targets with many labels each.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// Asks one URL.
 pub(crate) struct HttpDiscovery {
@@ -40,18 +38,13 @@ impl HttpDiscovery {
             .header("X-Prometheus-Refresh-Interval-Seconds", seconds)
             .body(Bytes::new())
             .map_err(|error| error.to_string())?;
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("server returned HTTP status {}", response.status()));
-        }
-        let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        if !is_json(&content_type) {
+        let answer = ask(&self.client, request).await?.ok()?;
+        let content_type = answer.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !is_json(content_type) {
             return Err(format!("unsupported content type {content_type:?}"));
         }
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
-        groups(&body, &self.config.url)
+        groups(&answer.body, &self.config.url)
     }
 }
 

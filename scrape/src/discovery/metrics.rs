@@ -19,6 +19,8 @@ pub struct DiscoveryMetrics {
     pub(super) http_failures: IntCounter,
     pub(super) dns_lookups: IntCounter,
     pub(super) dns_failures: IntCounter,
+    pub(super) consul_failures: IntCounter,
+    consul_duration: SummaryVec,
     pub(super) file_read_errors: IntCounter,
     pub(super) file_watcher_errors: IntCounter,
     pub(super) file_mtimes: GaugeVec,
@@ -44,7 +46,7 @@ impl DiscoveryMetrics {
             "prometheus_sd_refresh_duration_seconds",
             "The duration of a refresh in seconds for the given SD mechanism.",
             QUANTILES,
-            clock,
+            Arc::clone(&clock),
         );
         let refresh_duration = summary::summary_vec(duration, &labels)?;
         let refresh_duration_histogram = HistogramVec::new(
@@ -62,6 +64,17 @@ impl DiscoveryMetrics {
             ),
             &["filename"],
         )?;
+        let consul_duration = SummaryOpts::new(
+            "prometheus_sd_consul_rpc_duration_seconds",
+            "The duration of a Consul RPC call in seconds.",
+            QUANTILES,
+            clock,
+        );
+        let consul_duration = summary::summary_vec(consul_duration, &["endpoint", "call"])?;
+        for (endpoint, call) in [("catalog", "services"), ("health", "service")] {
+            let _ = consul_duration.with_label_values(&[endpoint, call]);
+        }
+        registry.register(Box::new(consul_duration.clone()))?;
         registry.register(Box::new(refresh_failures.clone()))?;
         registry.register(Box::new(refresh_duration.clone()))?;
         registry.register(Box::new(refresh_duration_histogram.clone()))?;
@@ -79,6 +92,11 @@ impl DiscoveryMetrics {
                 "prometheus_sd_dns_lookup_failures_total",
                 "The number of DNS-SD lookup failures.",
             )?,
+            consul_failures: counter(
+                "prometheus_sd_consul_rpc_failures_total",
+                "The number of Consul RPC call failures.",
+            )?,
+            consul_duration,
             file_read_errors: counter(
                 "prometheus_sd_file_read_errors_total",
                 "The number of File-SD read errors.",
@@ -89,6 +107,10 @@ impl DiscoveryMetrics {
             )?,
             file_mtimes,
         })
+    }
+
+    pub(super) fn note_consul_call(&self, endpoint: &str, call: &str, took: Duration) {
+        self.consul_duration.with_label_values(&[endpoint, call]).observe(took.as_secs_f64());
     }
 
     pub(super) fn note_refresh(&self, mechanism: &str, config: &str, took: Duration, is_ok: bool) {

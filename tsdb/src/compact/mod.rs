@@ -5,12 +5,14 @@
 //! as they are; others are decoded, merged and encoded again. In memory is one series at a time, besides what
 //! the writer of the index keeps.
 
+mod difference;
 mod merge;
 mod plan;
 mod samples;
 mod source;
 mod write;
 
+pub(crate) use difference::Difference;
 pub use merge::MergedSource;
 pub use plan::{PlanOptions, plan, ranges};
 pub use source::{BlockSource, SeriesSource, SourceSeries};

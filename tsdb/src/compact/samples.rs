@@ -88,6 +88,32 @@ impl Samples {
         }
     }
 
+    /// The times of all samples, ascending.
+    pub(super) fn times(&self) -> Vec<TimestampMs> {
+        let histograms = self.histograms.iter().map(|histogram| histogram.timestamp);
+        let mut times: Vec<TimestampMs> = self.columns.timestamps.iter().copied().chain(histograms).collect();
+        times.sort_unstable();
+        times
+    }
+
+    /// Removes the samples at these times, which ascend.
+    pub(super) fn remove_times(&mut self, times: &[TimestampMs]) {
+        let SampleColumns { timestamps, values, start_timestamps, .. } = &mut self.columns;
+        let kept: Vec<usize> =
+            (0..timestamps.len()).filter(|nth| times.binary_search(&timestamps[*nth]).is_err()).collect();
+        *values = kept.iter().map(|nth| values[*nth]).collect();
+        if !start_timestamps.is_empty() {
+            *start_timestamps = kept.iter().map(|nth| start_timestamps[*nth]).collect();
+        }
+        *timestamps = kept.iter().map(|nth| timestamps[*nth]).collect();
+        let before = self.histograms.len();
+        self.histograms.retain(|histogram| times.binary_search(&histogram.timestamp).is_err());
+        if self.histograms.len() < before {
+            // Each hint was about another sample before this one.
+            self.histograms.iter_mut().for_each(|histogram| forget_hint(&mut histogram.value));
+        }
+    }
+
     /// Encodes the samples, which are in order of time: runs of floats and of histograms by turns.
     pub(super) fn encode(&self, limits: ChunkLimits, out: &mut SourceSeries) {
         let SampleColumns { timestamps, values, start_timestamps, .. } = &self.columns;

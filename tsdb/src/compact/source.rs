@@ -131,9 +131,17 @@ pub struct BlockSource {
 impl BlockSource {
     /// All series of a block as it is now.
     pub fn new(block: &Arc<Block>) -> Result<Self, StorageError> {
+        Self::without(block, block.tombstones())
+    }
+
+    /// All series of a block, with the samples that are deleted but still there.
+    pub(crate) fn with_deleted(block: &Arc<Block>) -> Result<Self, StorageError> {
+        Self::without(block, Arc::new(Tombstones::new()))
+    }
+
+    fn without(block: &Arc<Block>, tombstones: Arc<Tombstones>) -> Result<Self, StorageError> {
         let ids = union_of_disjoint(&[block.index().all()?]).into_iter();
-        let (block, tombstones) = (Arc::clone(block), block.tombstones());
-        Ok(BlockSource { block, ids, tombstones, chunks: Vec::new(), read_bytes: 0 })
+        Ok(BlockSource { block: Arc::clone(block), ids, tombstones, chunks: Vec::new(), read_bytes: 0 })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Deleting from the head, and handing over what came out of order.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::cancel::Cancel;
 use model::matcher::Matcher;
@@ -57,6 +59,7 @@ impl Head {
         for shard in &self.shards {
             let mut shard = shard.lock();
             for (id, late) in &mut shard.late {
+                let late = Arc::make_mut(late);
                 late.seal(&self.chunks);
                 all.insert(*id, late.sealed.clone());
             }
@@ -70,6 +73,7 @@ impl Head {
         for (id, chunks) in gone {
             let mut shard = self.shards[shard_of(*id)].lock();
             let Some(late) = shard.late.get_mut(id) else { continue };
+            let late = Arc::make_mut(late);
             late.sealed.retain(|chunk| !chunks.contains(chunk));
             chunks.iter().for_each(|chunk| self.chunks.release(chunk.location));
             if late.is_empty() {

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use model::exemplar::{Exemplar, LABEL_CHARS_MAX};
 use model::labels::Labels;
 use model::matcher::{Matcher, all_match};
-use model::storage::{AppendError, Batch, BatchList, Committed, SeriesKey};
+use model::storage::{AppendError, Batch, BatchList, Committed, SeriesKey, StorageError};
 use model::time::TimestampMs;
 
 use super::append::{NewSeries, Reject};
@@ -176,6 +176,18 @@ impl Head {
             }
         };
         batch.exemplars.iter().map(|(series, _)| labels(series)).collect()
+    }
+
+    /// Logs and adds exemplars of another store, but for those that are there already.
+    pub(crate) fn import_exemplars(&self, exemplars: &[Stored]) -> Result<(), StorageError> {
+        let mut ring = self.exemplars.lock();
+        let mut record = Vec::new();
+        put_section(&mut record, SectionKind::Exemplars, 0, |out| {
+            put_all(out, exemplars.iter(), exemplars.len());
+        });
+        self.wal.append(&record)?;
+        exemplars.iter().cloned().for_each(|stored| ring.replay(stored));
+        Ok(())
     }
 
     /// Checks the exemplars of a batch.

@@ -11,6 +11,7 @@
 //! The table from label set to id holds ids only; its keys are the entries, compared text by text. All of it
 //! changes only when series come and go, so one lock for readers and writers does.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
@@ -25,6 +26,9 @@ use super::symbols::{SymbolId, SymbolReader, Symbols};
 const NO_LABELS: u32 = u32::MAX;
 /// The arena is rewritten when more than this many of its words, and more than half of it, are garbage.
 const GARBAGE_WORDS_MIN: usize = 1 << 16;
+/// How many of the series added last are remembered: more than a few commits create while a selection
+/// searches, few enough to be checked in a millisecond or two.
+const RECENT_MAX: usize = 1 << 14;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -54,6 +58,17 @@ pub(crate) struct Index {
     by_labels: HashTable<u32>,
     postings: HeadPostings,
     hasher: RandomState,
+    /// The series added last, in that order; at most [`RECENT_MAX`].
+    recent: VecDeque<u32>,
+    version: IndexVersion,
+}
+
+/// Tells whether an [`Index`] changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IndexVersion {
+    /// Series added so far.
+    additions: u64,
+    /// How often series were removed: while it stays the same, an id means the same series.
     removals: u64,
 }
 
@@ -82,7 +97,8 @@ impl Index {
             by_labels: HashTable::new(),
             postings: HeadPostings::default(),
             hasher: RandomState::default(),
-            removals: 0,
+            recent: VecDeque::new(),
+            version: IndexVersion::default(),
         }
     }
 
@@ -148,6 +164,11 @@ impl Index {
         self.by_labels.insert_unique(hash.spread(), id, |&id| LabelsHash(entries[id as usize].hash).spread());
         let values = self.arena[offset as usize + 1..].iter().copied();
         self.postings.insert(id, names.iter().copied().zip(values));
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(id);
+        self.version.additions += 1;
     }
 
     /// The shape of names, which were acquired once each; a shape holds its names once.
@@ -171,7 +192,7 @@ impl Index {
     /// Removes series. Their ids are given out again; whoever names them by more than the id has to check
     /// the generation.
     pub(crate) fn remove(&mut self, gone: &RoaringBitmap) {
-        self.removals += 1;
+        self.version.removals += 1;
         let mut pairs = std::collections::HashSet::new();
         for id in gone {
             pairs.extend(self.pairs(id));
@@ -267,9 +288,16 @@ impl Index {
         )
     }
 
-    /// How often series were removed: while it stays the same, an id means the same series.
-    pub(crate) fn removals(&self) -> u64 {
-        self.removals
+    /// Changes when series come or go.
+    pub(crate) fn version(&self) -> IndexVersion {
+        self.version
+    }
+
+    /// The series added since then; `None` if some were removed, or more added than are remembered.
+    pub(crate) fn added_since(&self, then: IndexVersion) -> Option<impl Iterator<Item = u32> + '_> {
+        let added = usize::try_from(self.version.additions - then.additions).unwrap_or(usize::MAX);
+        let known = self.version.removals == then.removals && added <= self.recent.len();
+        known.then(|| self.recent.range(self.recent.len() - added..).copied())
     }
 
     /// Number of series.

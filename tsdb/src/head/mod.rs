@@ -2,8 +2,8 @@
 //!
 //! # Locks, in the order they are taken
 //!
-//! 1. `gate`: a commit holds it shared, a selection exclusively while it copies the open chunks. So a reader
-//!    sees whole commits only, without an id at each sample.
+//! 1. `gate`: a commit holds it shared, a selection exclusively while it notes the newest sample of each series.
+//!    So a reader sees whole commits only, without an id at each sample.
 //! 2. `index`: which series there are. Written only when series come and go.
 //! 3. the shards, in order of their numbers: records and open chunks. A commit holds all it needs from the
 //!    checks of its samples until they are in the log and in memory; so what a shard holds is exactly what
@@ -32,6 +32,7 @@ mod labels;
 pub(crate) mod out_of_order;
 mod postings;
 pub(crate) mod read;
+mod select;
 pub(crate) mod series;
 pub(crate) mod shard;
 pub(crate) mod source;

@@ -88,6 +88,14 @@ impl LateSamples {
         runs
     }
 
+    /// Whether there may be samples in `[mint, maxt]`.
+    pub(crate) fn overlaps(&self, mint: TimestampMs, maxt: TimestampMs) -> bool {
+        let inside = |min_t: TimestampMs, max_t: TimestampMs| min_t <= maxt && max_t >= mint;
+        let open = self.open.first().zip(self.open.last());
+        open.is_some_and(|(first, last)| inside(first.0, last.0))
+            || self.sealed.iter().any(|chunk| inside(chunk.min_t, chunk.max_t))
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.sealed.is_empty()

@@ -8,6 +8,8 @@
 //! id = page number · 1024 + place        page number mod 16 = shard        page number / 16 = page in it
 //! ```
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
@@ -84,8 +86,8 @@ pub(crate) struct Shard {
     /// Open histogram chunks; a record has the index.
     histograms: Vec<Option<Box<HistogramAppender>>>,
     free_histograms: Vec<u32>,
-    /// Samples that came out of order, by series.
-    pub(crate) late: HashMap<u32, Box<LateSamples>>,
+    /// Samples that came out of order, by series. A selection shares them: changing them copies them then.
+    pub(crate) late: HashMap<u32, Arc<LateSamples>>,
 }
 
 impl Shard {
@@ -321,7 +323,7 @@ impl Shard {
         value: Value,
         chunks: &HeadChunks,
     ) -> bool {
-        self.late.entry(id).or_default().insert(timestamp, value, chunks)
+        Arc::make_mut(self.late.entry(id).or_default()).insert(timestamp, value, chunks)
     }
 
     /// Ends the open chunk of a series, if there is one, and puts it among the full ones.
@@ -405,7 +407,7 @@ impl Shard {
             self.open += 1;
         }
         if !late.is_empty() {
-            self.late.insert(id, Box::new(late));
+            self.late.insert(id, Arc::new(late));
         }
         let flags = record.flags | Record::LIVE | Record::LOGGED;
         let restored = Record { generation, flags, place, histogram: slot, sealed: list, ..record };

@@ -81,15 +81,25 @@ impl HeadSource {
         if !record.has(Record::LIVE) {
             return snapshot;
         }
-        let sealed = shard.sealed.iter(record.sealed).filter(|sealed| sealed.min_t <= self.range.maxt);
-        snapshot.chunks = sealed.map(|sealed| sealed.location).collect();
+        // From the newest on; a chunk ends before the one that came after it begins.
+        let mut next = if record.is_open() { record.chunk_min_t } else { i64::MAX };
+        for sealed in shard.sealed.iter(record.sealed) {
+            if next <= self.range.mint {
+                break;
+            }
+            next = sealed.min_t;
+            if sealed.min_t <= self.range.maxt {
+                snapshot.chunks.push(sealed.location);
+            }
+        }
         snapshot.chunks.reverse();
         if record.is_open() && record.chunk_min_t <= self.range.maxt {
             let mut bytes = Vec::new();
             snapshot.open.extend(shard.copy_open(&record, &mut bytes).map(|encoding| (encoding, bytes)));
         }
         if let (Scope::All, Some(late)) = (&self.scope, shard.late.get(&id)) {
-            snapshot.chunks.extend(late.sealed.iter().map(|chunk| chunk.location));
+            let late_chunks = late.sealed.iter().filter(|chunk| overlaps(chunk.min_t, chunk.max_t));
+            snapshot.chunks.extend(late_chunks.map(|chunk| chunk.location));
             snapshot.open.extend(late.runs().into_iter().map(|run| (run.encoding, run.bytes)));
         }
         snapshot
