@@ -19,29 +19,17 @@ fn refused(server: &Server, path: &str, query: &str, parameters: &str) -> (u16, 
 fn what_cannot_be_answered_is_refused_and_the_server_goes_on() {
     let server = Server::start(&Home::new(""), &["--query.max-samples=1000000"]);
     let points = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+    let no_step = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer";
     let everything = "{__name__=~\".+\"}";
     for (query, parameters, expected) in [
         (everything, "&start=0&end=31536000&step=1", points),
         (everything, "&start=0&end=11001&step=1", points),
-        (
-            everything,
-            "&start=0&end=1&step=NaN",
-            "invalid parameter \"step\": cannot parse \"NaN\" to a valid duration",
-        ),
-        (
-            everything,
-            "&start=0&end=1&step=0",
-            "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
-        ),
+        (everything, "&start=0&end=1&step=NaN", no_step),
+        (everything, "&start=0&end=1&step=0", no_step),
         (
             everything,
             "&start=2&end=1&step=1",
             "invalid parameter \"end\": end timestamp must not be before start time",
-        ),
-        (
-            everything,
-            "&start=NaN&end=1&step=1",
-            "invalid parameter \"start\": cannot parse \"NaN\" to a valid timestamp",
         ),
     ] {
         assert_eq!(refused(&server, RANGE, query, parameters), (400, expected.to_owned()), "{parameters}");
