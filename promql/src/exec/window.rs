@@ -294,7 +294,7 @@ impl Windowed<'_> {
             let mut last = bounds.len();
             if self.function.reads_every_window() {
                 let mut read = 0;
-                let fits = |(low, high): &(u32, u32)| {
+                let mut fits = |(low, high): &(u32, u32)| {
                     read += high - low;
                     read < SAMPLES_PER_CHECK
                 };
