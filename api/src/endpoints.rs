@@ -121,6 +121,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/status/cardinality", GET, v1::cardinality::cardinality),
     api_endpoint("/api/v1/status/usage", GET, v1::usage::usage),
     api_endpoint("/api/v1/status/tsdb/blocks", GET, v1::tsdb::blocks),
+    api_endpoint("/api/v1/status/tsdb/damage", GET, v1::tsdb::damage),
     api_endpoint("/api/v1/status/self_metrics", GET, v1::self_metrics::self_metrics),
     gated("/api/v1/search/metric_names", GET_POST, Handler::Blocking(v1::search::metric_names)),
     gated("/api/v1/search/label_names", GET_POST, Handler::Blocking(v1::search::label_names)),

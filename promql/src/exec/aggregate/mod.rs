@@ -11,7 +11,7 @@ mod totals;
 
 use model::labels::METRIC_NAME;
 
-use super::drive::for_each_column;
+use super::drive::{for_each_column, read_in_vain};
 use super::source::{Held, Source};
 use super::{Context, eval_scalar, eval_vector};
 use crate::annotations::Annotations;
@@ -100,6 +100,12 @@ impl Task<'_, '_> {
             Some(NodeKind::Text(text)) => text,
             _ => "",
         }
+    }
+
+    /// The result of an aggregation that leaves nothing of its input.
+    fn nothing(&self) -> Result<Held, QueryError> {
+        read_in_vain(self.ctx, self.input, 0..self.input.len())?;
+        Ok(Held::empty())
     }
 
     fn fold(&self) -> Result<Held, QueryError> {
