@@ -3,6 +3,7 @@
 //! A compensated sum is a chain of additions that wait for each other. Sums of different windows don't, so
 //! those of [`LANES`] steps are taken side by side, each in the order of its own samples: its bits are those
 //! that it has alone.
+#![expect(clippy::needless_range_loop, reason = "an index goes through the rows of all lanes together")]
 
 use std::array;
 use std::ops::Range;
