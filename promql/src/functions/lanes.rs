@@ -8,9 +8,11 @@
 use std::array;
 use std::ops::Range;
 
+use model::kahan::{self, Compensated};
+
 use super::float_window::FloatWindows;
 use super::regression::{Line, TimeAxis};
-use crate::kahan::{self, Mean, Sum};
+use crate::mean::Mean;
 
 /// Windows side by side: as many as keep a processor's adders busy.
 const LANES: usize = 4;
@@ -63,8 +65,8 @@ impl<const N: usize> Sums<N> {
         array::from_fn(|lane| self.sums[lane] + self.lost[lane])
     }
 
-    fn lane(&self, lane: usize) -> Sum {
-        Sum { sum: self.sums[lane], lost: self.lost[lane] }
+    fn lane(&self, lane: usize) -> Compensated {
+        Compensated { value: self.sums[lane], lost: self.lost[lane] }
     }
 }
 
@@ -78,7 +80,7 @@ fn rows<'a, const N: usize>(values: &'a [f64], ranges: &[Range<usize>; N], len: 
 }
 
 /// Adds the values in the ranges to sums that begin with the given values.
-fn sums<const N: usize>(values: &[f64], ranges: &[Range<usize>; N], first: [f64; N]) -> [Sum; N] {
+fn sums<const N: usize>(values: &[f64], ranges: &[Range<usize>; N], first: [f64; N]) -> [Compensated; N] {
     let shared = shortest(ranges);
     let rows = rows(values, ranges, shared);
     let mut sums = Sums::from(first);
@@ -101,7 +103,7 @@ impl OfSums for Total {
     fn at<const N: usize>(&mut self, windows: &FloatWindows<'_>, steps: [usize; N]) -> [f64; N] {
         let ranges = steps.map(|step| windows.window(step));
         sums(windows.values, &ranges, [0.0; N])
-            .map(|sum| if sum.sum.is_infinite() { sum.sum } else { sum.total() })
+            .map(|sum| if sum.value.is_infinite() { sum.value } else { sum.total() })
     }
 }
 
@@ -118,8 +120,8 @@ impl OfSums for Average {
         array::from_fn(|lane| {
             let (sum, count) = (sums[lane], ranges[lane].len() as f64);
             // A sum that was infinite once never is finite again.
-            match sum.sum.is_finite() {
-                true => sum.sum / count + sum.lost / count,
+            match sum.value.is_finite() {
+                true => sum.value / count + sum.lost / count,
                 false => mean(&values[ranges[lane].clone()]),
             }
         })

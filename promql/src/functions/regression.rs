@@ -1,8 +1,7 @@
 //! Least squares.
 
+use model::kahan::Compensated;
 use model::time::TimestampMs;
-
-use crate::kahan::Sum;
 
 /// A line through samples.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +49,7 @@ impl TimeAxis {
         self.distances.extend(times.iter().map(|time| time - reference));
         self.seconds.clear();
         self.seconds.extend(self.distances.iter().map(|distance| *distance as f64 / 1e3));
-        let (mut x, mut xx) = (Sum::default(), Sum::default());
+        let (mut x, mut xx) = (Compensated::default(), Compensated::default());
         for seconds in &self.seconds {
             x.add(*seconds);
             xx.add(seconds * seconds);

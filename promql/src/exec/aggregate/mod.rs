@@ -131,7 +131,7 @@ impl Task<'_, '_> {
         match op {
             AggregateOp::Sum => (Box::new(totals::sum(steps, cells, span)), cells * 2 * size_of::<f64>()),
             AggregateOp::Avg => {
-                (Box::new(totals::mean(steps, cells, span)), cells * size_of::<crate::kahan::Mean>())
+                (Box::new(totals::mean(steps, cells, span)), cells * size_of::<crate::mean::Mean>())
             }
             AggregateOp::Quantile => {
                 self.warn_of_quantiles();
@@ -145,11 +145,11 @@ impl Task<'_, '_> {
 
     fn warn_of_quantiles(&self) {
         let (lowest, highest) = extremes(self.param);
-        let wrong = [
-            self.param.iter().any(|q| q.is_nan()).then_some(f64::NAN),
-            (highest > 1.0).then_some(highest),
-            (lowest < 0.0).then_some(lowest),
-        ];
+        // A NaN among them hides the others.
+        let wrong = match self.param.iter().any(|q| q.is_nan()) {
+            true => [Some(f64::NAN), None],
+            false => [(highest > 1.0).then_some(highest), (lowest < 0.0).then_some(lowest)],
+        };
         for quantile in wrong.into_iter().flatten() {
             let quantile = model::float_text::general(quantile);
             let text = format!("quantile value should be between 0 and 1, got {quantile}");
