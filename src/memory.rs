@@ -9,6 +9,8 @@ const SHARE_OF_QUERY: u64 = 4;
 /// What of the memory all queries may take together by default: a half. The other is for ingestion and caches.
 const SHARE_OF_QUERIES: u64 = 2;
 
+const MIB: u64 = 1 << 20;
+
 /// Memory that queries may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueryMemory {
@@ -23,7 +25,7 @@ impl QueryMemory {
     pub(crate) fn of_machine() -> Self {
         let available = available_bytes(Path::new("/")).unwrap_or(0);
         // Whole MiB, which are easier to read.
-        let share = |parts: u64| ByteSize(available / parts >> 20 << 20);
+        let share = |parts: u64| ByteSize(available / parts / MIB * MIB);
         QueryMemory { each: share(SHARE_OF_QUERY), total: share(SHARE_OF_QUERIES) }
     }
 }
