@@ -85,7 +85,7 @@ impl Config {
         let rule_patterns = rule_files::patterns(path, written.rule_files.as_ref())?;
         let rule_files = rule_files::matched(&rule_patterns);
         files.extend(rule_files.iter().cloned());
-        let unsupported = unsupported::find(path, &written, &global);
+        let unsupported = unsupported::find(path, &written);
         let sections = print::Sections {
             global: &global,
             alerting: &alerting,

@@ -36,6 +36,7 @@ use tsdb::fs::RealFs;
 
 use crate::config::Config;
 use crate::flags::Flags;
+use crate::query_log::{Logging, QueryLog};
 use crate::reload::{Part, Reloader};
 use crate::shutdown::{Quit, Signals, Told};
 use crate::telemetry;
@@ -81,6 +82,8 @@ struct Program {
     readiness: Readiness,
     notifications: Notifications,
     signals: Signals,
+    engine: Arc<Engine>,
+    query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
@@ -127,7 +130,8 @@ impl Program {
             }
             None => None,
         };
-        let engine = options::engine(&flags, &reloader);
+        let query_log = Arc::new(QueryLog::new(Arc::clone(&clock)));
+        let engine = options::engine(&flags, &reloader, &query_log);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
         let notifier_metrics = Arc::new(notify::Metrics::new(&registry, &clock)?);
         let notifier =
@@ -151,7 +155,7 @@ impl Program {
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),
             exemplars: Arc::new(storage.clone()),
-            engine,
+            engine: Arc::clone(&engine),
             targets: Arc::new(targets::Targets(Arc::clone(&scraping))),
             alerts: Arc::new(alerts::Alerts { manager: Arc::clone(&rules), notifier: Arc::clone(&notifier) }),
             storage_status: Arc::new(storage.clone()),
@@ -188,6 +192,8 @@ impl Program {
             readiness,
             notifications,
             signals,
+            engine,
+            query_log,
             scraping,
             rules,
             notifier,
@@ -232,6 +238,8 @@ impl Program {
         tracing::info!(path = %path.display(), "Opening storage...");
         let open = spawn_blocking(move || Db::open(&path, options, Arc::new(RealFs), clock, &registry));
         let db = open.await.context("opening storage")?.context("opening storage")?;
+        // Only now is the data directory known to be no other process's.
+        self.query_log.open_active(&self.flags.storage.path, self.flags.query.max_concurrency);
         self.storage.opened(db);
         tracing::info!("Storage is open");
         Ok(())
@@ -253,8 +261,14 @@ impl Program {
             runtime,
         };
         let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
-        let parts: Vec<Box<dyn Part>> =
-            vec![Box::new(limits), Box::new(scraping), Box::new(notifying), Box::new(rules)];
+        let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
+        let parts: Vec<Box<dyn Part>> = vec![
+            Box::new(limits),
+            Box::new(logging),
+            Box::new(scraping),
+            Box::new(notifying),
+            Box::new(rules),
+        ];
         // An error is in the log and in the metrics; what could be applied is.
         let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
         self.notifications.remove(STARTING_UP);

@@ -8,7 +8,6 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{File, Opaque};
-use super::global::Global;
 use super::yaml::ConfigError;
 
 /// A field whose work can't be done yet.
@@ -28,17 +27,12 @@ struct Found<'a> {
 
 /// Everything in a file that can't be done. What has no effect in the reference either, such as an empty list,
 /// is none of it.
-pub(super) fn find(file: &Path, written: &File, global: &Global) -> Vec<Unsupported> {
+pub(super) fn find(file: &Path, written: &File) -> Vec<Unsupported> {
     let mut found = Found { file, all: Vec::new() };
     found.opaque(&written.remote_write, "remote_write", "samples aren't sent to other systems yet");
     found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
     found.opaque(&written.otlp, "otlp", "OTLP isn't received yet");
-    if let Some(log) = written.global.as_ref().and_then(|global| global.query_log_file.as_ref())
-        && !global.query_log_file.is_empty()
-    {
-        found.add(log.referenced, "global.query_log_file", "queries aren't logged yet");
-    }
     found.storage(written);
     found.all
 }

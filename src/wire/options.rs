@@ -8,7 +8,7 @@ use api::ApiOptions;
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
 use model::regex::AnchoredRegex;
-use promql::engine::{DefaultSubqueryStep, EngineOptions};
+use promql::engine::{DefaultSubqueryStep, EngineOptions, QueryObserver};
 use rules::notify::NotifierOptions;
 use rules::restore::RestoreOptions;
 use tsdb::WalSync;
@@ -17,6 +17,7 @@ use super::storage::max_exemplars;
 use super::url;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
+use crate::query_log::QueryLog;
 use crate::reload::Reloader;
 use crate::version;
 
@@ -101,7 +102,7 @@ fn page() -> Option<&'static ui::Page> {
 }
 
 /// The options of the query engine.
-pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>) -> EngineOptions {
+pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>, log: &Arc<QueryLog>) -> EngineOptions {
     let reloader = Arc::clone(reloader);
     EngineOptions {
         max_samples: flags.query.max_samples as u64,
@@ -112,6 +113,9 @@ pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>) -> EngineOptions {
             reloader.current().global.evaluation_interval.as_millis()
         })),
         features: flags.features.promql,
+        memory_bytes_per_query_max: flags.query.memory.each.0,
+        memory_bytes_total_max: flags.query.memory.total.0,
+        observer: Some(Arc::clone(log) as Arc<dyn QueryObserver>),
         ..EngineOptions::default()
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn query(app: &Arc<App>, call: &Call) -> Response<Body> {
         let Some(expr) = expr else { return };
         let mut request = QueryRequest::instant(expr, app.parts.clock.now_ms());
         request.cancel = call.cancel.clone();
+        request.origin = Some(call.origin());
         match app.parts.engine.query(&*app.parts.storage, &request) {
             Err(error) => {
                 html.raw("<p class=\"err\">").text(&error.to_string()).raw("</p>");
