@@ -1,4 +1,4 @@
-//! A checkpoint of any payloads in frames that are right: the database opens, and what it reads is in order.
+//! A checkpoint of any payloads in frames that are right: the database opens, and can be read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
