@@ -131,7 +131,7 @@ impl Task<'_, '_> {
         let (steps, span, op) = (self.steps.count, self.input_span(), self.aggregate.op);
         match op {
             AggregateOp::Sum => (Box::new(totals::sum(steps, cells, span)), 16),
-            AggregateOp::Avg => (Box::new(totals::mean(steps, cells, span)), size_of::<crate::kahan::Mean>()),
+            AggregateOp::Avg => (Box::new(totals::mean(steps, cells, span)), size_of::<crate::mean::Mean>()),
             AggregateOp::Quantile => {
                 self.warn_of_quantiles();
                 (Box::new(quantile::Quantiles::new(self.param.to_vec(), cells, span)), size_of::<Vec<f64>>())
@@ -142,11 +142,11 @@ impl Task<'_, '_> {
 
     fn warn_of_quantiles(&self) {
         let (lowest, highest) = extremes(self.param);
-        let wrong = [
-            self.param.iter().any(|q| q.is_nan()).then_some(f64::NAN),
-            (highest > 1.0).then_some(highest),
-            (lowest < 0.0).then_some(lowest),
-        ];
+        // A NaN among them hides the others.
+        let wrong = match self.param.iter().any(|q| q.is_nan()) {
+            true => [Some(f64::NAN), None],
+            false => [(highest > 1.0).then_some(highest), (lowest < 0.0).then_some(lowest)],
+        };
         for quantile in wrong.into_iter().flatten() {
             let quantile = model::float_text::general(quantile);
             let text = format!("quantile value should be between 0 and 1, got {quantile}");
