@@ -211,7 +211,7 @@ mod tests {
             let mut changed = file.clone();
             change(&mut changed, &mut state);
             let offset = random(&mut state) % (changed.len() + 8);
-            head_chunks(&changed, if offset % 2 == 0 { 16 } else { offset as u32 });
+            head_chunks(&changed, if offset.is_multiple_of(2) { 16 } else { offset as u32 });
         }
     }
 }
