@@ -83,9 +83,21 @@ pub(super) fn api(flags: &Flags) -> anyhow::Result<ApiOptions> {
         search_limit_max: flags.web.search_limit_max,
         cors_origin,
         max_notification_subscribers: flags.web.max_notification_subscribers,
+        page: page(),
         page_title: flags.web.page_title.clone(),
         lookback_ms: flags.query.lookback_delta.as_millis() as i64,
     })
+}
+
+/// The full page, if the program was built with it.
+fn page() -> Option<&'static ui::Page> {
+    if let Err(why) = &ui::BUILT {
+        tracing::warn!(
+            err = why,
+            "The web pages are plain ones. For the full page, build again where npm is, after touch ui/package.json"
+        );
+    }
+    ui::BUILT.as_ref().ok()
 }
 
 /// The options of the query engine.
