@@ -399,7 +399,8 @@ fn open_blocks(fs: &Arc<dyn Fs>, dir: &Path, metrics: &Metrics) -> Result<(Block
     Ok((blocks, damage.collect()))
 }
 
-fn open_head(
+/// Opens the head of a directory; names what is damaged.
+pub(crate) fn open_head(
     fs: &Arc<dyn Fs>,
     head_dir: &Path,
     wal_dir: &Path,
