@@ -120,15 +120,15 @@ fn killed_prometheus(home: &Path, flags: &[&str]) -> Option<()> {
     for (nth, times) in times.chunks(50).enumerate() {
         let samples: Vec<(i64, f64)> = times.iter().map(|t| (*t, (t % 977) as f64 / 8.0)).collect();
         for name in ["pushed_a", "pushed_b", "pushed_c"] {
-            server.write(&[(&[("__name__", name), ("part", "in order")], &samples)]);
+            server.write(&[("__name__", name), ("part", "in order")], &samples);
         }
         let part = nth.to_string();
-        server.write(&[(&[("__name__", "pushed_once"), ("part", &part)], &samples[..1])]);
+        server.write(&[("__name__", "pushed_once"), ("part", &part)], &samples[..1]);
     }
     // Between the others: enough for a full out-of-order chunk, and some more.
     let late: Vec<(i64, f64)> = times[320..].iter().map(|t| (t + 7000, -1.0)).collect();
     for name in ["pushed_a", "pushed_c"] {
-        server.write(&[(&[("__name__", name), ("part", "in order")], &late[..45])]);
+        server.write(&[("__name__", name), ("part", "in order")], &late[..45]);
     }
     let address = server.address();
     let scraping = format!(
@@ -257,7 +257,7 @@ fn prometheus_serves_what_is_flushed_and_goes_on() {
     let Some(server) = Prometheus::start(home.path(), "global: {}\n", &flags) else { return };
     assert_same(&content_of_matrix(&server.query("metric[6h]", now)), &expected, "flushed");
     let nth = Labels::from_pairs([("__name__", "metric"), ("nth", "3")]);
-    server.write(&[(&[("__name__", "metric"), ("nth", "3")], &[(now + 1, 0.5)])]);
+    server.write(&[("__name__", "metric"), ("nth", "3")], &[(now + 1, 0.5)]);
     expected.get_mut(&nth).unwrap().insert(now + 1, "0.5".to_owned());
     assert_same(&content_of_matrix(&server.query("metric[6h]", now + 1)), &expected, "new samples are taken");
     server.kill();

@@ -147,26 +147,24 @@ impl Prometheus {
         answer["data"]["result"].clone()
     }
 
-    /// Sends samples by remote write: labels, times, values.
-    pub(crate) fn write(&self, series: &[(&[(&str, &str)], &[(i64, f64)])]) {
-        let mut request = Vec::new();
-        for (labels, samples) in series {
-            let mut message = Vec::new();
-            for (name, value) in *labels {
-                let mut label = Vec::new();
-                put_bytes(&mut label, 1, name.as_bytes());
-                put_bytes(&mut label, 2, value.as_bytes());
-                put_bytes(&mut message, 1, &label);
-            }
-            for (time, value) in *samples {
-                let mut sample = vec![1 << 3 | 1];
-                sample.extend(value.to_bits().to_le_bytes());
-                sample.push(2 << 3);
-                tsdb::codec::put_uvarint(&mut sample, *time as u64);
-                put_bytes(&mut message, 2, &sample);
-            }
-            put_bytes(&mut request, 1, &message);
+    /// Sends samples of a series by remote write.
+    pub(crate) fn write(&self, labels: &[(&str, &str)], samples: &[(i64, f64)]) {
+        let mut series = Vec::new();
+        for (name, value) in labels {
+            let mut label = Vec::new();
+            put_bytes(&mut label, 1, name.as_bytes());
+            put_bytes(&mut label, 2, value.as_bytes());
+            put_bytes(&mut series, 1, &label);
         }
+        for (time, value) in samples {
+            let mut sample = vec![1 << 3 | 1];
+            sample.extend(value.to_bits().to_le_bytes());
+            sample.push(2 << 3);
+            tsdb::codec::put_uvarint(&mut sample, *time as u64);
+            put_bytes(&mut series, 2, &sample);
+        }
+        let mut request = Vec::new();
+        put_bytes(&mut request, 1, &series);
         let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
         let headers = "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\n\
                        X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
