@@ -227,7 +227,8 @@ impl Program {
     async fn open_storage(&self) -> anyhow::Result<()> {
         let (path, clock, registry) =
             (self.flags.storage.path.clone(), Arc::clone(&self.clock), self.registry.clone());
-        let options = options::storage(&self.flags, &self.reloader.current());
+        let mut options = options::storage(&self.flags, &self.reloader.current());
+        options.replay_progress = self.storage.replay_progress();
         tracing::info!(path = %path.display(), "Opening storage...");
         let open = spawn_blocking(move || Db::open(&path, options, Arc::new(RealFs), clock, &registry));
         let db = open.await.context("opening storage")?.context("opening storage")?;
@@ -251,10 +252,7 @@ impl Program {
             external_url: self.external_url.clone(),
             runtime,
         };
-        let limits = storage::Limits {
-            storage: self.storage.clone(),
-            keeps_exemplars: self.flags.features.exemplar_storage,
-        };
+        let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
         let parts: Vec<Box<dyn Part>> =
             vec![Box::new(limits), Box::new(scraping), Box::new(notifying), Box::new(rules)];
         // An error is in the log and in the metrics; what could be applied is.

@@ -215,6 +215,7 @@ static DOCS: &[Doc] = &[
     ),
     doc("/api/v1/status/usage", "Which metrics are asked for", &[START, END, MATCH, LIMIT], OBJECT),
     doc("/api/v1/status/tsdb/blocks", "Blocks", &[], OBJECT),
+    doc("/api/v1/status/tsdb/damage", "What was found damaged on disk", &[], OBJECT),
     doc("/api/v1/status/walreplay", "How far the log has been read back", &[], OBJECT),
     doc(
         "/api/v1/status/self_metrics",

@@ -28,6 +28,7 @@ use crate::endpoints::{self, ENDPOINTS};
 use crate::http_metrics::{EndpointMetrics, HttpMetrics};
 use crate::notifications::Notifications;
 use crate::options::ApiOptions;
+use crate::pages::Index;
 use crate::readiness::Readiness;
 use crate::state::{
     AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
@@ -114,6 +115,8 @@ pub(crate) struct App {
     pub(crate) metrics: HttpMetrics,
     /// One for each of [`ENDPOINTS`].
     pub(crate) endpoint_metrics: Vec<EndpointMetrics>,
+    /// The full page's document, if the program has it.
+    pub(crate) index: Option<Index>,
     /// Which metrics have been asked for.
     pub(crate) usage: Usage,
     /// Set to true when the server ends: answers without an end are then ended.
@@ -181,6 +184,7 @@ impl App {
         let metrics = HttpMetrics::new(&parts.registry)?;
         let endpoint_metrics = ENDPOINTS.iter().map(|endpoint| metrics.endpoint(endpoint.pattern)).collect();
         Ok(App {
+            index: Index::new(&options),
             options,
             parts,
             metrics,

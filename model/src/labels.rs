@@ -114,14 +114,14 @@ impl Labels {
     }
 
     /// A hash that is the same on every machine and in every version: xxHash64 (seed 0) of each name and
-    /// value followed by the byte 0xff. That is Prometheus's `Labels.Hash`, which `limit_ratio` builds on.
+    /// value, each after its length (see [`hashed_length`]). That is Prometheus's `Labels.Hash`, which
+    /// `limit_ratio` builds on.
     pub fn stable_hash(&self) -> u64 {
         let mut hasher = Xxh64::new(0);
-        for (name, value) in self.iter() {
-            hasher.update(name.as_bytes());
-            hasher.update(&[0xff]);
-            hasher.update(value.as_bytes());
-            hasher.update(&[0xff]);
+        for text in self.iter().flat_map(|(name, value)| [name, value]) {
+            let (length, length_bytes) = hashed_length(text.len());
+            hasher.update(&length[..length_bytes]);
+            hasher.update(text.as_bytes());
         }
         hasher.digest()
     }
@@ -405,6 +405,13 @@ fn split_text(encoded: &str) -> (&str, &str) {
     unreachable!("a label set ends within a length: only push_text writes them")
 }
 
+/// A length as [`Labels::stable_hash`] takes it in, and how many of the bytes it is: one byte below 255, else 255
+/// and three bytes, little-endian.
+fn hashed_length(length: usize) -> ([u8; 4], usize) {
+    let [low, middle, high, ..] = length.to_le_bytes();
+    if length < 255 { ([low, 0, 0, 0], 1) } else { ([255, low, middle, high], 4) }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -429,6 +436,10 @@ mod tests {
     #[test]
     fn stable_hash_is_that_of_the_reference() {
         assert_eq!(Labels::empty().stable_hash(), 0xef46_db37_51d8_e999);
+        let up = Labels::from_pairs([("__name__", "up"), ("job", "a")]);
+        assert_eq!(up.stable_hash(), 0xabb3_5243_313f_bb0b);
+        let long = Labels::from_pairs([("a", "x".repeat(300))]);
+        assert_eq!(long.stable_hash(), 0x7334_729f_4d20_ea0b);
     }
 
     proptest! {

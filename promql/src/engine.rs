@@ -373,8 +373,7 @@ impl Engine {
         if let QueryTime::Range { .. } = request.time {
             check_range(&target, self.options.max_samples)?;
         }
-        let mut plan = build(&expr, &target)?;
-        let value_type = plan.root.value_type();
+        let value_type = expr.value_type();
         let is_range = matches!(request.time, QueryTime::Range { .. });
         if is_range && !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
             return Err(QueryError::InvalidParameter(format!(
@@ -382,6 +381,7 @@ impl Engine {
                 value_type.documented()
             )));
         }
+        let mut plan = build(&expr, &target)?;
         if optimise {
             rewrite::optimise(&mut plan);
         }

@@ -24,6 +24,7 @@ pub mod config;
 pub mod consul;
 mod dns;
 pub mod docker;
+pub mod ec2;
 mod file;
 pub mod group;
 mod http;
@@ -178,6 +179,9 @@ impl Providers<'_> {
         for config in &configs.dockerswarm_sd_configs {
             let discovery = docker::SwarmDiscovery::new(config, context)?;
             self.add_refreshed(discovery, config.engine.refresh_interval);
+        }
+        for config in &configs.ec2_sd_configs {
+            self.add_refreshed(ec2::Ec2Discovery::new(config, context)?, config.refresh_interval);
         }
         Ok(self.all)
     }

@@ -40,6 +40,17 @@ pub(super) fn retention(flags: &Flags, config: &Config) -> Retention {
     retention
 }
 
+impl Retention {
+    /// As the database takes it.
+    pub(super) fn for_storage(self) -> tsdb::Retention {
+        tsdb::Retention {
+            time_ms: self.time.as_millis(),
+            size_bytes: self.size.0,
+            percentage: self.percentage,
+        }
+    }
+}
+
 impl fmt::Display for Retention {
     /// As `/api/v1/status/runtimeinfo` has it: `15d or 10GiB or 80%`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,9 +83,21 @@ pub(super) fn api(flags: &Flags) -> anyhow::Result<ApiOptions> {
         search_limit_max: flags.web.search_limit_max,
         cors_origin,
         max_notification_subscribers: flags.web.max_notification_subscribers,
+        page: page(),
         page_title: flags.web.page_title.clone(),
         lookback_ms: flags.query.lookback_delta.as_millis() as i64,
     })
+}
+
+/// The full page, if the program was built with it.
+fn page() -> Option<&'static ui::Page> {
+    if let Err(why) = &ui::BUILT {
+        tracing::warn!(
+            err = why,
+            "The web pages are plain ones. For the full page, build again where npm is, after touch ui/package.json"
+        );
+    }
+    ui::BUILT.as_ref().ok()
 }
 
 /// The options of the query engine.
@@ -114,9 +137,7 @@ pub(super) fn storage(flags: &Flags, config: &Config) -> tsdb::Options {
     tsdb::Options {
         min_block_duration_ms: shortest.as_millis(),
         max_block_duration_ms: flags.storage.max_block_duration.unwrap_or(longest).max(shortest).as_millis(),
-        retention_ms: retention.time.as_millis(),
-        retention_bytes: retention.size.0,
-        retention_percentage: retention.percentage,
+        retention: retention.for_storage(),
         out_of_order_time_window_ms: config.storage.out_of_order_time_window.as_millis(),
         samples_per_chunk: flags.storage.samples_per_chunk,
         chunk_segment_bytes: flags.storage.chunk_segment_size.0,

@@ -5,21 +5,25 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::state::{
-    Cardinality, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageStatus, WalReplay,
+    Cardinality, DamagedPlace, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageDamage,
+    StorageStatus, WalReplay,
 };
 use arc_swap::ArcSwapOption;
 use model::cancel::Cancel;
 use model::matcher::Matcher;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::TimestampMs;
-use tsdb::Db;
 use tsdb::block::dir;
 use tsdb::block::meta::BlockMeta;
 use tsdb::fs::RealFs;
+use tsdb::{Db, ReplayProgress};
 
+use super::options::retention;
 use crate::config::Config;
+use crate::flags::Flags;
 use crate::reload::Part;
 
 /// See the module; clones share the database.
@@ -27,17 +31,23 @@ use crate::reload::Part;
 pub(crate) struct Storage {
     path: PathBuf,
     db: Arc<ArcSwapOption<Db>>,
+    replay: Arc<ReplayProgress>,
 }
 
 impl Storage {
     /// The storage in a data directory, not open yet.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Storage { path, db: Arc::default() }
+        Storage { path, db: Arc::default(), replay: Arc::default() }
     }
 
     /// How many damaged places were found when the database was opened.
     pub(crate) fn corruptions(&self) -> usize {
         self.db().map_or(0, |db| db.damage().len())
+    }
+
+    /// Where the database is to tell how far it has replayed its log.
+    pub(super) fn replay_progress(&self) -> Arc<ReplayProgress> {
+        Arc::clone(&self.replay)
     }
 
     /// The database is there.
@@ -102,7 +112,23 @@ impl StorageStatus for Storage {
     }
 
     fn wal_replay(&self) -> WalReplay {
-        WalReplay::default()
+        let of = |segment: &AtomicU64| segment.load(Ordering::Relaxed);
+        WalReplay {
+            min: of(&self.replay.first),
+            max: of(&self.replay.last),
+            current: of(&self.replay.current),
+        }
+    }
+
+    fn damage(&self) -> Result<StorageDamage, StorageError> {
+        let db = self.db()?;
+        let places = db.damage().into_iter().map(|damage| DamagedPlace {
+            file: damage.file.display().to_string(),
+            from: damage.from as u64,
+            to: damage.to as u64,
+            what: damage.what,
+        });
+        Ok(StorageDamage { places: places.collect(), lost_commits: db.lost_commits() })
     }
 }
 
@@ -141,7 +167,7 @@ impl ExemplarSource for Storage {
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) storage: Storage,
-    pub(super) keeps_exemplars: bool,
+    pub(super) flags: Arc<Flags>,
 }
 
 impl Part for Limits {
@@ -152,7 +178,8 @@ impl Part for Limits {
     fn apply(&self, config: &Config) -> Result<(), String> {
         let db = self.storage.db().map_err(|error| error.to_string())?;
         db.set_out_of_order_time_window(config.storage.out_of_order_time_window.as_millis());
-        db.set_max_exemplars(max_exemplars(config, self.keeps_exemplars));
+        db.set_max_exemplars(max_exemplars(config, self.flags.features.exemplar_storage));
+        db.set_retention(retention(&self.flags, config).for_storage());
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! When the head is cut into blocks, blocks are compacted, and old ones go.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use model::time::TimestampMs;
 use crate::block::Block;
 use crate::block::meta::BlockMeta;
 use crate::blocks;
+use crate::chunk::sample_count;
 use crate::codec::put_varint;
-use crate::compact::{PlanOptions, plan, ranges};
-use crate::db::Db;
+use crate::compact::{PlanOptions, SeriesSource, SourceSeries, plan, ranges};
+use crate::db::{Damage, Db};
 use crate::head::source::{HeadSource, Scope};
-use crate::retention::{Expired, Retention, StoredBlock, expired};
+use crate::metrics::Metrics;
+use crate::retention::{Expired, StoredBlock, expired};
 use crate::wal::record::{SectionKind, put_section};
 
 impl Db {
@@ -75,10 +78,8 @@ impl Db {
             let maxt = mint.saturating_add(range_ms);
             if chunks().any(|chunk| chunk.min_t < maxt && chunk.max_t >= mint) {
                 let started_ms = self.clock.now_ms();
-                let mut source = HeadSource::new(&self.head, Scope::Late(late.clone()), mint, maxt);
                 let hints = ["from-out-of-order"];
-                let meta =
-                    self.compactor.write(&self.dir, &mut source, (mint, maxt), &hints, &self.cancel)?;
+                let meta = self.write_head(Scope::Late(late.clone()), (mint, maxt), &hints)?;
                 self.note_compaction(started_ms, meta.as_ref());
                 if let Some(meta) = meta {
                     written.push(self.blocks.open_block(meta.ulid)?);
@@ -124,7 +125,7 @@ impl Db {
             self.compactor.clean_tombstones(&self.dir, &block, &self.cancel)?;
         }
         let result = self.reload_blocks();
-        self.metrics.tombstone_cleanup.observe((self.clock.now_ms() - started_ms) as f64 / 1000.0);
+        self.metrics.tombstone_cleanup.observe(self.seconds_since(started_ms));
         result
     }
 
@@ -167,14 +168,8 @@ impl Db {
     fn cut_block(&self, mint: TimestampMs, maxt: TimestampMs) -> Result<(), StorageError> {
         let started_ms = self.clock.now_ms();
         self.head.close_before(maxt);
-        let mut source = HeadSource::new(&self.head, Scope::InOrder, mint, maxt);
-        self.metrics.compaction_populating_block.set(1);
-        let written = self.compactor.write(&self.dir, &mut source, (mint, maxt), &[], &self.cancel);
-        self.metrics.compaction_populating_block.set(0);
-        let written = match written? {
-            Some(meta) => Some(self.blocks.open_block(meta.ulid)?),
-            None => None,
-        };
+        let meta = self.write_head(Scope::InOrder, (mint, maxt), &[])?;
+        let written = meta.map(|meta| self.blocks.open_block(meta.ulid)).transpose()?;
         self.note_compaction(started_ms, written.as_ref().map(|block| block.meta()).as_deref());
         let mut record = Vec::new();
         put_section(&mut record, SectionKind::Truncate, 0, |out| put_varint(out, maxt));
@@ -187,13 +182,30 @@ impl Db {
             self.head.wal.append(&record).inspect_err(|_| self.metrics.truncations_failed.inc())?;
             self.head.bounds.truncate(maxt);
         }
+        let started_ms = self.clock.now_ms();
         self.head.truncate(maxt);
+        self.metrics.gc_duration.observe(self.seconds_since(started_ms));
         Ok(())
+    }
+
+    /// Writes `[mint, maxt)` of the head as a block; `None` if there is nothing.
+    fn write_head(
+        &self,
+        scope: Scope,
+        (mint, maxt): (TimestampMs, TimestampMs),
+        hints: &[&str],
+    ) -> Result<Option<BlockMeta>, StorageError> {
+        let inner = HeadSource::new(&self.head, scope, mint, maxt);
+        let mut source = Observed { inner, metrics: &self.metrics };
+        self.metrics.compaction_populating_block.set(1);
+        let written = self.compactor.write(&self.dir, &mut source, (mint, maxt), hints, &self.cancel);
+        self.metrics.compaction_populating_block.set(0);
+        written
     }
 
     fn note_compaction(&self, started_ms: TimestampMs, meta: Option<&BlockMeta>) {
         self.metrics.compactions.inc();
-        let seconds = (self.clock.now_ms() - started_ms) as f64 / 1000.0;
+        let seconds = self.seconds_since(started_ms);
         self.metrics.compaction_duration.observe(seconds);
         if let Some(meta) = meta {
             tracing::info!(
@@ -219,6 +231,7 @@ impl Db {
             let started_ms = self.clock.now_ms();
             let parts: Vec<Arc<Block>> =
                 all.into_iter().filter(|block| planned.contains(&block.ulid())).collect();
+            self.require_room(parts.iter().map(|block| block.size_bytes()).sum())?;
             self.metrics.compactions_triggered.inc();
             if parts.windows(2).any(|pair| pair[0].meta().max_time > pair[1].meta().min_time) {
                 self.metrics.vertical_compactions.inc();
@@ -229,12 +242,24 @@ impl Db {
         }
     }
 
+    /// A compaction that fills the disk takes the log's room, and would begin again and again.
+    fn require_room(&self, bytes: u64) -> Result<(), StorageError> {
+        let free = self.fs.space(&self.dir).map_err(crate::error::io("measure", &self.dir))?.available;
+        if free >= bytes {
+            return Ok(());
+        }
+        let what =
+            format!("compact {bytes} bytes of blocks in {} with {free} bytes free", self.dir.display());
+        Err(StorageError::Io { what, source: Arc::new(io::ErrorKind::StorageFull.into()) })
+    }
+
     /// Looks for blocks in the directory, and removes those that were replaced or are past retention.
     pub(crate) fn reload_blocks(&self) -> Result<(), StorageError> {
         self.metrics.reloads.inc();
         let bad = self.blocks.reload().inspect_err(|_| self.metrics.reloads_failed.inc())?;
         if !bad.is_empty() {
             self.metrics.reloads_failed.inc();
+            self.note_damage(bad.iter().map(|bad| Damage::of_file(&bad.path, &bad.error)));
         }
         let Expired { replaced, by_time, by_size } = self.expired()?;
         self.metrics.time_retentions.inc_by(u64::from(!by_time.is_empty()));
@@ -247,13 +272,8 @@ impl Db {
     }
 
     fn expired(&self) -> Result<Expired, StorageError> {
-        let options = &self.options;
-        let retention = Retention {
-            time_ms: options.retention_ms,
-            size_bytes: options.retention_bytes,
-            percentage: options.retention_percentage,
-        };
-        let total = if options.retention_percentage > 0.0 {
+        let retention = self.retention();
+        let total = if retention.percentage > 0.0 {
             self.fs.space(&self.dir).map_err(crate::error::io("measure", &self.dir))?.total
         } else {
             0
@@ -269,5 +289,29 @@ impl Db {
     /// The blocks that are open, oldest first.
     pub fn blocks(&self) -> Vec<Arc<Block>> {
         self.blocks.all()
+    }
+}
+
+/// A source whose chunks are counted in the metrics of first compactions.
+#[derive(Debug)]
+struct Observed<'m> {
+    inner: HeadSource,
+    metrics: &'m Metrics,
+}
+
+impl SeriesSource for Observed<'_> {
+    fn next(&mut self, into: &mut SourceSeries) -> Result<bool, StorageError> {
+        let found = self.inner.next(into)?;
+        if found {
+            for chunk in into.chunks() {
+                self.metrics.compaction_chunk_size.observe(chunk.bytes.len() as f64);
+                if let Ok(samples) = sample_count(chunk.encoding, chunk.bytes) {
+                    self.metrics.compaction_chunk_samples.observe(f64::from(samples));
+                }
+                // Milliseconds, whatever the name says: so are the bounds of its buckets, here as there.
+                self.metrics.compaction_chunk_range.observe((chunk.maxt - chunk.mint) as f64);
+            }
+        }
+        Ok(found)
     }
 }

@@ -27,6 +27,7 @@ use model::storage::StorageError;
 use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::Encoding;
+use crate::db::{Damage, SET_ASIDE, move_aside};
 use crate::fs::{Fs, FsFile};
 
 const MAGIC: &[u8; 8] = b"FERULAHC";
@@ -108,6 +109,10 @@ pub(crate) struct HeadChunks {
     writers: Mutex<Vec<Writer>>,
     next_number: AtomicU32,
     write_errors: AtomicU64,
+    /// Chunks that were appended.
+    appended: AtomicU64,
+    /// Files of an earlier run that can't be opened.
+    unreadable: Vec<Damage>,
 }
 
 /// A view of the files, for reading chunks while files come and go.
@@ -121,13 +126,25 @@ impl HeadChunks {
     pub(crate) fn open(fs: Arc<dyn Fs>, dir: PathBuf) -> std::io::Result<Self> {
         fs.create_dir_all(&dir)?;
         let mut files = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        let mut last = 0;
         for entry in fs.list(&dir)? {
             let Ok(number) = entry.name.parse::<u32>() else { continue };
             if entry.is_dir || number >= 1 << FILE_BITS {
                 continue;
             }
-            let reader = fs.open(&entry.path)?;
-            let offset = reader.len()?;
+            last = last.max(number);
+            let opened = fs.open(&entry.path).and_then(|reader| Ok((reader.len()?, reader)));
+            let (offset, reader) = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    unreadable.push(Damage::of_file(&entry.path, error));
+                    if let Err(error) = move_aside(&*fs, &entry.path, &dir.with_file_name(SET_ASIDE)) {
+                        tracing::error!(file = %entry.path.display(), %error, "file can't be set aside");
+                    }
+                    continue;
+                }
+            };
             let gathered = RwLock::new(Gathered { offset, bytes: Vec::new() });
             let live = AtomicU64::new(0);
             files.insert(
@@ -135,14 +152,15 @@ impl HeadChunks {
                 Arc::new(ChunkFile { path: entry.path, reader: reader.into(), live, gathered }),
             );
         }
-        let next = files.last_key_value().map_or(1, |(number, _)| *number + 1);
         Ok(HeadChunks {
             fs,
             dir,
             files: RwLock::new(files),
             writers: Mutex::new(Vec::new()),
-            next_number: AtomicU32::new(next),
+            next_number: AtomicU32::new(last + 1),
             write_errors: AtomicU64::new(0),
+            appended: AtomicU64::new(0),
+            unreadable,
         })
     }
 
@@ -158,6 +176,7 @@ impl HeadChunks {
         let location = Location::new(writer.number, gathered.offset + gathered.bytes.len() as u64);
         put_chunk(&mut gathered.bytes, encoding, data);
         writer.file.live.fetch_add(1, Ordering::Relaxed);
+        self.appended.fetch_add(1, Ordering::Relaxed);
         let full = gathered.bytes.len() >= GATHER_BYTES;
         drop(gathered);
         if full && let Err(error) = writer.flush(&*self.fs) {
@@ -239,6 +258,16 @@ impl HeadChunks {
     /// A reader of all chunks that are there now.
     pub(crate) fn reader(&self) -> HeadChunkReader {
         HeadChunkReader { files: self.files.read().clone() }
+    }
+
+    /// Number of chunks that were appended.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
+    }
+
+    /// Files of an earlier run that can't be opened.
+    pub(crate) fn unreadable(&self) -> &[Damage] {
+        &self.unreadable
     }
 
     /// Bytes of all files.

@@ -43,3 +43,5 @@ mod wal;
 pub use db::{Damage, Db, HeadStats, OpenError};
 pub use head::index::Cardinality;
 pub use options::{Options, WalSync};
+pub use retention::Retention;
+pub use wal::replay::ReplayProgress;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::storage::StorageError;
 use parking_lot::{Condvar, Mutex};
+use prometheus::IntCounter;
 
 use crate::db::Db;
 use crate::options::WalSync;
@@ -94,10 +95,14 @@ fn spawn(
     })
 }
 
+/// Brings a counter to what was counted elsewhere.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
 impl Db {
     /// Does what is due by the clock. The database's own thread calls it every second.
     pub fn maintain(&self) {
-        self.update_gauges();
         let now_ms = self.clock.now_ms();
         if now_ms.saturating_sub(self.last_reload_ms()) >= self.options.block_reload_interval_ms {
             self.note_reload(now_ms);
@@ -112,16 +117,39 @@ impl Db {
         {
             tracing::error!(%error, "no checkpoint: a restart will take longer");
         }
+        self.update_gauges();
+    }
+
+    /// Sets what the shards count.
+    fn update_head_counts(&self) {
+        let (metrics, head) = (&self.metrics, &self.head);
+        let (mut chunks, mut created, mut stale, mut histograms, mut buckets) = (0, 0, 0, 0, 0);
+        for shard in &head.shards {
+            let shard = shard.lock();
+            let counts = shard.counts();
+            chunks += shard.chunk_count() as u64;
+            created += counts.chunks_created;
+            stale += counts.stale;
+            histograms += counts.histograms;
+            buckets += shard.histogram_buckets();
+        }
+        metrics.head_chunks.set(chunks as i64);
+        raise(&metrics.chunks_created, created);
+        raise(&metrics.chunks_removed, created - chunks);
+        raise(&metrics.mmap_chunks, head.chunks.appended());
+        metrics.stale_series.set(stale as i64);
+        metrics.native_histogram_series.set(histograms as i64);
+        metrics.native_histogram_buckets.set(buckets as i64);
     }
 
     /// Sets the gauges that nobody sets on the way.
-    fn update_gauges(&self) {
+    pub(crate) fn update_gauges(&self) {
         let (metrics, head) = (&self.metrics, &self.head);
         let wal = head.wal.stats();
         metrics.wal_segment.set(wal.segment.into());
         metrics.wal_bytes.set(wal.size as i64);
-        metrics.head_chunks.set(head.chunk_count() as i64);
         metrics.head_chunks_bytes.set(head.chunks.size_bytes() as i64);
+        self.update_head_counts();
         let index = head.index.read();
         metrics.series.set(index.len() as i64);
         metrics.symbol_table_bytes.set(index.symbols().text_bytes() as i64);

@@ -1,5 +1,10 @@
 //! How a database is to behave. Durations are milliseconds.
 
+use std::sync::Arc;
+
+use crate::retention::Retention;
+use crate::wal::replay::ReplayProgress;
+
 const HOUR_MS: i64 = 3_600_000;
 
 /// See the module.
@@ -9,12 +14,8 @@ pub struct Options {
     pub min_block_duration_ms: i64,
     /// The longest time range of a block, `--storage.tsdb.max-block-duration`.
     pub max_block_duration_ms: i64,
-    /// How long samples are kept; 0: for ever.
-    pub retention_ms: i64,
-    /// How many bytes blocks, log and head chunks may have; 0: any number.
-    pub retention_bytes: u64,
-    /// How many percent of the file system they may have; 0: any. Goes before `retention_bytes`.
-    pub retention_percentage: f64,
+    /// What is kept, until [`crate::Db::set_retention`] says otherwise.
+    pub retention: Retention,
     /// How far behind the newest sample of the head others are accepted out of order; 0: not at all.
     pub out_of_order_time_window_ms: i64,
     /// How many samples a chunk should have, `--storage.tsdb.samples-per-chunk`.
@@ -38,6 +39,8 @@ pub struct Options {
     /// Whether threads of the database sync the log and call [`crate::Db::maintain`]; without them its owner
     /// has to.
     pub background: bool,
+    /// Tells others how far the log has been replayed while the database is being opened.
+    pub replay_progress: Arc<ReplayProgress>,
 }
 
 /// When commits are made to survive a power loss. They survive the end of the process in any case.
@@ -57,9 +60,7 @@ impl Default for Options {
         Options {
             min_block_duration_ms: 2 * HOUR_MS,
             max_block_duration_ms: 36 * HOUR_MS,
-            retention_ms: 15 * 24 * HOUR_MS,
-            retention_bytes: 0,
-            retention_percentage: 0.0,
+            retention: Retention { time_ms: 15 * 24 * HOUR_MS, ..Retention::default() },
             out_of_order_time_window_ms: 0,
             samples_per_chunk: 120,
             chunk_segment_bytes: 512 << 20,
@@ -71,6 +72,7 @@ impl Default for Options {
             overlapping_compaction: true,
             block_reload_interval_ms: 60_000,
             background: true,
+            replay_progress: Arc::default(),
         }
     }
 }

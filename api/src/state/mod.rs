@@ -13,6 +13,7 @@ pub use rules::{
 };
 pub use status::{BuildInfo, ConfigSource, Lifecycle, RuntimeInfo, RuntimeSource};
 pub use storage::{
-    Cardinality, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageStatus, WalReplay,
+    Cardinality, DamagedPlace, ExemplarSource, HeadStats, SeriesExemplars, StorageAdmin, StorageDamage,
+    StorageStatus, WalReplay,
 };
 pub use targets::{ActiveTarget, DroppedTarget, RelabelStep, TargetHealth, TargetMetadata, TargetsSource};

@@ -47,6 +47,28 @@ pub struct WalReplay {
     pub current: u64,
 }
 
+/// A place on disk that couldn't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DamagedPlace {
+    /// The file, or the directory of a block.
+    pub file: String,
+    /// Where the damage begins, in bytes.
+    pub from: u64,
+    /// Where it ends; as `from` if all of the file is meant.
+    pub to: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What the storage lost to damage on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageDamage {
+    /// Where; all else is served.
+    pub places: Vec<DamagedPlace>,
+    /// Commits that are missing from the log.
+    pub lost_commits: u64,
+}
+
 /// Tells how full the storage is.
 pub trait StorageStatus: Debug + Send + Sync {
     /// Sizes of the head.
@@ -60,6 +82,9 @@ pub trait StorageStatus: Debug + Send + Sync {
 
     /// How far the log has been read back; asked while the program starts.
     fn wal_replay(&self) -> WalReplay;
+
+    /// What was found damaged since the program started.
+    fn damage(&self) -> Result<StorageDamage, StorageError>;
 }
 
 /// Changes what is stored.

@@ -1,4 +1,4 @@
-//! `/status/tsdb` and `/status/walreplay`: what the storage tells of itself.
+//! `/status/tsdb` and what is below it, and `/status/walreplay`: what the storage tells of itself.
 
 use std::sync::Arc;
 
@@ -83,6 +83,27 @@ pub(crate) fn blocks(app: &Arc<App>, _: &Call) -> ApiResult {
         out.open_object();
         out.key("blocks").open_array();
         blocks.iter().for_each(|meta| out.value(meta));
+        out.close_array();
+        out.close_object();
+    }))
+}
+
+/// `/status/tsdb/damage`: Prometheus only logs it.
+pub(crate) fn damage(app: &Arc<App>, _: &Call) -> ApiResult {
+    let damage =
+        app.parts.storage_status.damage().map_err(|error| ApiError::storage(&error, ErrorType::Internal))?;
+    Ok(Answer::data(move |out| {
+        out.open_object();
+        out.key("lostCommits").integer(damage.lost_commits);
+        out.key("damage").open_array();
+        for place in &damage.places {
+            out.open_object();
+            out.key("file").string(&place.file);
+            out.key("from").integer(place.from);
+            out.key("to").integer(place.to);
+            out.key("what").string(&place.what);
+            out.close_object();
+        }
         out.close_array();
         out.close_object();
     }))

@@ -292,6 +292,11 @@ impl StorageStatus for FakeProgram {
     fn wal_replay(&self) -> WalReplay {
         WalReplay { min: 1, max: 4, current: 2 }
     }
+
+    fn damage(&self) -> Result<StorageDamage, StorageError> {
+        let (file, what) = ("data/head/wal/00000003".to_owned(), "checksum of frame".to_owned());
+        Ok(StorageDamage { places: vec![DamagedPlace { file, from: 16, to: 400, what }], lost_commits: 2 })
+    }
 }
 
 impl StorageAdmin for FakeProgram {

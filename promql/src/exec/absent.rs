@@ -69,7 +69,12 @@ fn labels_of(arg: &Node) -> Labels {
 fn labels_of_matchers(matchers: &[Matcher]) -> Labels {
     let mut builder = LabelsBuilder::new();
     let mut seen = HashSet::new();
-    for matcher in matchers.iter().filter(|matcher| matcher.name() != METRIC_NAME) {
+    // The reference's storage has put those last that only take away from what the others select.
+    let only_excludes = |matcher: &&Matcher| {
+        matches!(matcher.op(), MatchOp::NotEqual | MatchOp::NotRegex) && matcher.matches_empty()
+    };
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(only_excludes);
+    for matcher in first.into_iter().chain(last).filter(|matcher| matcher.name() != METRIC_NAME) {
         if matcher.op() == MatchOp::Equal && !seen.contains(matcher.name()) {
             builder.set(matcher.name(), matcher.value());
             seen.insert(matcher.name());

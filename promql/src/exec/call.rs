@@ -1,7 +1,8 @@
 //! Calls of functions: each kind of function has its operator.
 
+use super::drive::read_in_vain;
 use super::select::{Wanted, wanted};
-use super::source::{Conflict, Source, drop_metadata};
+use super::source::{Conflict, Held, Source, drop_metadata};
 use super::{
     Context, Evaluated, absent, classic, eval_scalar, eval_vector, info, label, map, scalar, sort, window,
 };
@@ -105,6 +106,11 @@ fn start_timestamp<'q>(
         Some(select) if ctx.features.use_start_timestamps => {
             Ok(drop_metadata(ctx, wanted(ctx, select, steps, Wanted::StartTimestamp)?, Conflict::SameStep))
         }
-        _ => Ok(Box::new(super::source::Held::empty())),
+        Some(_) => Ok(Box::new(Held::empty())),
+        None => {
+            let input = eval_vector(ctx, &call.args[0], steps)?;
+            read_in_vain(ctx, &*input, 0..input.len())?;
+            Ok(Box::new(Held::empty()))
+        }
     }
 }

@@ -31,6 +31,23 @@ pub(crate) fn for_each_column(
     }
 }
 
+/// Reads columns that no result is made of, for the annotations and errors that reading them brings about.
+pub(crate) fn read_in_vain(
+    ctx: &Context<'_>,
+    source: &dyn Source,
+    series: impl Iterator<Item = usize>,
+) -> Result<(), QueryError> {
+    let mut scratch = ctx.take_scratch();
+    let mut column = scratch.take_column();
+    for series in series {
+        ctx.check()?;
+        source.read(series, &mut scratch, &mut column)?;
+    }
+    scratch.give_column(column);
+    ctx.give_scratch(scratch);
+    Ok(())
+}
+
 fn one_by_one(
     ctx: &Context<'_>,
     source: &dyn Source,

@@ -6,11 +6,12 @@ use model::histogram::{CounterResetHint, FloatHistogram};
 use model::labels::Labels;
 use model::storage::{LabelColumn, SampleColumns, SampleValue};
 
+use super::map::clean_up;
 use super::scratch::Scratch;
 use super::source::{Held, RangeSource, Source};
 use super::{Context, eval_vector};
 use crate::engine::{Phase, QueryError};
-use crate::plan::Subquery;
+use crate::plan::{NodeKind, Subquery};
 use crate::value::Steps;
 
 /// The source of a subquery.
@@ -28,7 +29,10 @@ pub(crate) fn eval<'q>(
         Some(grid) => eval_vector(ctx, &subquery.input, grid)?,
         None => Box::new(Held::empty()),
     };
-    Ok(Box::new(Resampled { inner, grid: grid.unwrap_or(steps) }))
+    let is_whole_query =
+        matches!(&ctx.plan.root.kind, NodeKind::Subquery(root) if std::ptr::eq(root, subquery));
+    let inner = if is_whole_query { clean_up(ctx, inner) } else { inner };
+    Ok(Box::new(Resampled { inner, grid: grid.unwrap_or(steps), keeps_hints: is_whole_query }))
 }
 
 /// The subquery's own steps: multiples of its step from the first that any window may see to the last.
@@ -47,6 +51,8 @@ fn grid(subquery: &Subquery, steps: Steps) -> Option<Steps> {
 struct Resampled<'q> {
     inner: Box<dyn Source + 'q>,
     grid: Steps,
+    /// Whether histograms keep what they say of counter resets: no function looks at them.
+    keeps_hints: bool,
 }
 
 impl RangeSource for Resampled<'_> {
@@ -85,7 +91,7 @@ impl RangeSource for Resampled<'_> {
                 }
                 Some(SampleValue::Histogram(histogram)) => {
                     out.histogram_timestamps.push(self.grid.at(step));
-                    out.histograms.push(without_hint(histogram));
+                    out.histograms.push(if self.keeps_hints { histogram } else { without_hint(histogram) });
                 }
                 None => {}
             }

@@ -62,7 +62,11 @@ pub(crate) fn source<'q>(
     let from_storage = matches!(range_arg.kind, NodeKind::Range(_));
     Ok(Windowed {
         input: eval_range(ctx, range_arg, steps)?,
-        first_span: call.args[0].span,
+        first_span: match call.args[0].kind {
+            // The reference forgets where a subquery stood.
+            NodeKind::Subquery(_) => Span::default(),
+            _ => call.args[0].span,
+        },
         ctx,
         function,
         params,

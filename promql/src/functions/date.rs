@@ -8,8 +8,9 @@ const EPOCH_WEEKDAY: i64 = 4;
 
 /// The part of the date at so many seconds after the epoch, fractions cut off.
 pub(crate) fn part(part: DatePart, seconds: f64) -> f64 {
-    let seconds = to_i64(seconds);
-    let (days, in_day) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
+    let seconds = in_calendar(to_i64(seconds));
+    let days = seconds.div_euclid(i128::from(DAY_SECONDS)) as i64;
+    let in_day = seconds.rem_euclid(i128::from(DAY_SECONDS)) as i64;
     let (year, month, day) = civil_from_days(days);
     match part {
         DatePart::DaysInMonth => f64::from(days_in_month(year, month)),
@@ -38,6 +39,15 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let day = (of_year - (153 * march_month + 2) / 5 + 1) as u32;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 } as u32;
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The reference counts seconds from the beginning of a calendar of its own, without a sign. Times before that
+/// beginning, such as that of NaN, come out at the calendar's end.
+fn in_calendar(seconds: i64) -> i128 {
+    /// From the calendar's beginning, in March of the year −292277022400, to 1970-01-01.
+    const EPOCH_SECONDS: i128 = 9_223_372_028_741_760_000;
+    let of_calendar = (i128::from(seconds) + EPOCH_SECONDS).rem_euclid(1 << u64::BITS);
+    of_calendar - EPOCH_SECONDS
 }
 
 /// As amd64 converts: what doesn't fit, NaN among it, is the least integer.
@@ -75,6 +85,8 @@ mod tests {
         ] {
             assert_eq!(part(wanted, seconds), expected, "{wanted:?}");
         }
+        // What no calendar has is at the end of the reference's own.
+        assert_eq!(part(DatePart::Month, f64::NAN), 12.0);
         assert_eq!(part(DatePart::Year, -1.0), 1969.0);
         assert_eq!(part(DatePart::DayOfWeek, -86_400.0), 3.0);
     }

@@ -8,13 +8,14 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use model::kahan::Compensated;
 use model::time::TimestampMs;
 
 use super::extrapolate::{Extrapolation, growing};
 use super::quantile::quantile;
 use super::regression;
 use super::start::{self, Started};
-use crate::kahan::{Mean, Sum};
+use crate::mean::Mean;
 use crate::plan::function::WindowFunction;
 
 /// The windows of consecutive steps over the floats of one series.
@@ -235,11 +236,11 @@ fn counted(windows: &FloatWindows<'_>, out: &mut [f64], counts: impl Fn(&FloatWi
 
 /// The sum, or an infinity as soon as it is one.
 pub(crate) fn sum(values: &[f64]) -> f64 {
-    let mut sum = Sum::default();
+    let mut sum = Compensated::default();
     for value in values {
         sum.add(*value);
     }
-    if sum.sum.is_infinite() { sum.sum } else { sum.total() }
+    if sum.value.is_infinite() { sum.value } else { sum.total() }
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -252,7 +253,7 @@ fn mean(values: &[f64]) -> f64 {
 
 /// Welford's variance of a population, compensated.
 fn variance(values: &[f64]) -> f64 {
-    let (mut mean, mut squares) = (Sum::default(), Sum::default());
+    let (mut mean, mut squares) = (Compensated::default(), Compensated::default());
     for (i, value) in values.iter().enumerate() {
         let delta = value - mean.total();
         mean.add(delta / (i + 1) as f64);

@@ -2,7 +2,7 @@
 
 use model::time::TimestampMs;
 
-use crate::kahan::Sum;
+use model::kahan::Compensated;
 
 /// A line through samples.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,8 @@ pub(crate) fn fit(times: &[TimestampMs], values: &[f64], reference: TimestampMs)
             Line { slope: f64::NAN, intercept: f64::NAN }
         };
     }
-    let (mut x, mut y, mut xy, mut xx) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let (mut x, mut y, mut xy, mut xx) =
+        (Compensated::default(), Compensated::default(), Compensated::default(), Compensated::default());
     for (time, value) in times.iter().zip(values) {
         let seconds = (time - reference) as f64 / 1e3;
         x.add(seconds);

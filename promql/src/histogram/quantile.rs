@@ -52,7 +52,20 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> Quantile {
         return Quantile { value: if nans.is_some() { f64::NAN } else { bucket.upper }, nans };
     }
     let inside = if forward { rank - (count - bucket.count) } else { count - rank };
+    let bucket = if h.sum.is_nan() { last_looked_at(h, bucket, rank) } else { bucket };
     Quantile { value: interpolate(h, &bucket, inside / bucket.count), nans: skew(h) }
+}
+
+/// Where there may be observations of NaN the reference goes on to count what is in the buckets above, and then
+/// interpolates in the last one that it has seen. So do we, to give the same answer.
+fn last_looked_at(h: &FloatHistogram, found: Bucket, rank: f64) -> Bucket {
+    let mut count = 0.0;
+    let mut above = h.all_buckets().skip_while(|bucket| {
+        count += bucket.count;
+        bucket.count == 0.0 || count < rank
+    });
+    above.next();
+    above.last().unwrap_or(found)
 }
 
 /// Observations, but no bucket that has any.
@@ -208,7 +221,8 @@ mod tests {
         let high = quantile(0.9, &with_nans);
         assert!(high.value.is_nan() && high.nans == Some(NanObservations::AreTheResult));
         let low = quantile(0.3, &with_nans);
-        assert!(is_close(low.value, 2f64.sqrt()) && low.nans == Some(NanObservations::SkewTheResult));
+        // Half of what is in the first bucket, but as a share of the last one: 2 of 8 in (2, 4].
+        assert!(is_close(low.value, 1.25f64.exp2()) && low.nans == Some(NanObservations::SkewTheResult));
         let infinities = FloatHistogram { sum: f64::NAN, ..positive() };
         assert_eq!(quantile(0.375, &infinities).nans, None);
         let share = fraction(f64::NEG_INFINITY, f64::INFINITY, &with_nans);

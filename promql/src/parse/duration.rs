@@ -44,7 +44,14 @@ impl Parser<'_> {
             return self.duration(Precedence::LOWEST).map(operation_in_parens);
         }
         let sign = self.sign()?;
-        let operand = self.duration_operand()?;
+        let operand = match self.peek()?.kind {
+            // Whether it is in range is asked of the two together.
+            TokenKind::Number | TokenKind::Duration => {
+                let (literal, span) = self.number_literal()?;
+                DurationExpr { span, kind: DurationExprKind::Literal(literal) }
+            }
+            _ => self.duration_operand()?,
+        };
         let negative = sign.is_some_and(|(negative, _)| negative);
         signed_duration(negative, first.span, operand)
     }

@@ -60,7 +60,11 @@ fn number(input: &str) -> Scan<'_> {
     let (rest, radix) =
         map(opt(hex), |hex| if hex.is_some() { Radix::Hexadecimal } else { Radix::Decimal }).parse(input)?;
     // A zero that begins no hexadecimal number counts as nothing, so that the dot after it may come first.
-    let (rest, _) = opt(char::<&str, Error<&str>>('0')).parse(rest)?;
+    let zero = match radix {
+        Radix::Decimal => "0",
+        Radix::Hexadecimal => "",
+    };
+    let rest = rest.strip_prefix(zero).unwrap_or(rest);
     let (rest, _) = opt(char::<&str, Error<&str>>('.')).parse(rest)?;
     let (rest, _) = opt(satisfy(|c| radix.is_digit(c))).parse(rest)?;
     let mut tail = rest;
@@ -144,12 +148,22 @@ pub(crate) fn number_value(text: &str) -> Result<f64, String> {
         lower if lower.contains('x') => return failed("invalid syntax"),
         _ => {}
     }
-    // The scanner has seen to it that underscores stand between digits.
+    if has_misplaced_underscore(text) {
+        return failed("invalid syntax");
+    }
     match text.replace('_', "").parse::<f64>() {
         Ok(value) if value.is_infinite() => failed("value out of range"),
         Ok(value) => Ok(value),
         Err(_) => failed("invalid syntax"),
     }
+}
+
+/// Whether an underscore isn't between two digits.
+fn has_misplaced_underscore(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let between_digits = |at: usize| is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1));
+    (0..bytes.len()).any(|at| bytes[at] == b'_' && !between_digits(at))
 }
 
 /// The NaN that a literal `NaN` stands for.
@@ -208,6 +222,9 @@ mod tests {
             ("0x", "invalid syntax"),
             ("1e400", "value out of range"),
             ("0.5.5", "invalid syntax"),
+            ("0.1_", "invalid syntax"),
+            ("0._1", "invalid syntax"),
+            ("1e400_", "invalid syntax"),
             ("0xFFFFFFFFFFFFFFFFF", "invalid syntax"),
         ] {
             let message = format!("error parsing number: strconv.ParseFloat: parsing \"{text}\": {why}");
@@ -230,6 +247,7 @@ mod tests {
             ("0x1f+", "0x1f", Some(NumberToken::Number)),
             ("5x", "5", None),
             ("5mx", "5mx", None),
+            ("0x0.1", "0x0.", None),
             ("5m5", "5m5", None),
             ("1.2.3", "1.2.", None),
             ("1e", "1e", None),

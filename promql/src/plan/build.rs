@@ -6,7 +6,7 @@ use model::time::TimestampMs;
 use super::duration::QueryDurations;
 use super::function::{Function, HistogramStat};
 use super::{Aggregate, Binary, Call, Fetch, Node, NodeKind, Plan, RangeSelect, Reference, Select, Subquery};
-use crate::ast::{self, AtModifier, BinaryOp, ExprKind, ExtendedRange, Span, TimeModifiers};
+use crate::ast::{self, AtModifier, BinaryOp, ExprKind, ExtendedRange, Span, TimeModifiers, ValueType};
 use crate::engine::QueryError;
 use crate::value::Steps;
 
@@ -137,6 +137,10 @@ impl Builder<'_> {
                 let need = trims.then_some(HistogramNeed::All);
                 let (lhs, rhs) =
                     self.below(need, |builder| Ok((builder.node(&binary.lhs)?, builder.node(&binary.rhs)?)))?;
+                if trims && [&lhs, &rhs].iter().all(|side| side.value_type() == ValueType::Scalar) {
+                    let text = format!("operator {:?} not allowed for Scalar operations", binary.op.as_str());
+                    return Err(QueryError::Execution(text));
+                }
                 NodeKind::Binary(Binary {
                     op: binary.op,
                     lhs: Box::new(lhs),
@@ -161,11 +165,11 @@ impl Builder<'_> {
     fn subquery(&mut self, subquery: &ast::Subquery) -> Result<NodeKind, QueryError> {
         let durations = self.target.durations();
         let reference = self.reference(&subquery.modifiers)?;
-        let range_ms = durations.positive_ms(&subquery.range)?;
         let step_ms = match &subquery.step {
             Some(step) => durations.positive_ms(step)?,
             None => self.target.default_subquery_step_ms,
         };
+        let range_ms = durations.positive_ms(&subquery.range)?;
         let is_counted = self.is_counted();
         self.subqueries.push((reference, range_ms));
         let input = self.below(Some(HistogramNeed::All), |builder| builder.node(&subquery.expr));

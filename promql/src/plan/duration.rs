@@ -32,13 +32,13 @@ impl QueryDurations {
         }
         let seconds = self.seconds(expr)?;
         if !seconds.is_finite() {
-            return Err(at(expr.span, "duration is NaN or infinite"));
+            return Err(at(expr, "duration is NaN or infinite"));
         }
         if seconds <= 0.0 && !negative_allowed {
-            return Err(at(expr.span, "duration must be greater than 0"));
+            return Err(at(expr, "duration must be greater than 0"));
         }
         if seconds.abs() > SECONDS_MAX {
-            return Err(at(expr.span, "duration is out of range"));
+            return Err(at(expr, "duration is out of range"));
         }
         Ok((seconds * 1000.0) as i64)
     }
@@ -60,16 +60,13 @@ impl QueryDurations {
                     BinaryOp::Add => left + right,
                     BinaryOp::Sub => left - right,
                     BinaryOp::Mul => left * right,
-                    BinaryOp::Div if right == 0.0 => return Err(at(expr.span, "division by zero")),
+                    BinaryOp::Div if right == 0.0 => return Err(at(expr, "division by zero")),
                     BinaryOp::Div => left / right,
-                    BinaryOp::Mod if right == 0.0 => return Err(at(expr.span, "modulo by zero")),
+                    BinaryOp::Mod if right == 0.0 => return Err(at(expr, "modulo by zero")),
                     BinaryOp::Mod => left % right,
                     BinaryOp::Pow => left.powf(right),
                     other => {
-                        return Err(at(
-                            expr.span,
-                            &format!("unexpected duration expression operator {other}"),
-                        ));
+                        return Err(at(expr, &format!("unexpected duration expression operator {other}")));
                     }
                 }
             }
@@ -109,6 +106,23 @@ fn literal_ms(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64 / NANOS_PER_MILLI
 }
 
-fn at(span: Span, message: &str) -> QueryError {
+fn at(expr: &DurationExpr, message: &str) -> QueryError {
+    let span = operands_span(expr);
     QueryError::Parse(format!("{}:{}: {message}", span.start, span.end))
+}
+
+/// Where messages place an expression: without parentheses, and without the name of a function of two.
+fn operands_span(expr: &DurationExpr) -> Span {
+    match &expr.kind {
+        DurationExprKind::Paren(inner) => operands_span(inner),
+        DurationExprKind::Unary { expr: operand, .. } => {
+            Span { start: expr.span.start, end: operands_span(operand).end }
+        }
+        DurationExprKind::Binary { lhs, rhs, .. }
+        | DurationExprKind::MinOf(lhs, rhs)
+        | DurationExprKind::MaxOf(lhs, rhs) => {
+            Span { start: operands_span(lhs).start, end: operands_span(rhs).end }
+        }
+        DurationExprKind::Literal(_) | DurationExprKind::Step | DurationExprKind::Range => expr.span,
+    }
 }

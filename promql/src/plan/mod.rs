@@ -154,6 +154,22 @@ impl Node {
         }
     }
 
+    /// Whether its series can be left unread without losing an annotation or an error.
+    pub(crate) fn is_silent(&self) -> bool {
+        match &self.kind {
+            NodeKind::Number(_) | NodeKind::Text(_) => true,
+            NodeKind::Select(select) => select.extended.is_none(),
+            // It has read what is below it when it is asked for its series.
+            NodeKind::Aggregate(_) => true,
+            NodeKind::StepInvariant(input) => input.is_silent(),
+            NodeKind::Range(_)
+            | NodeKind::Subquery(_)
+            | NodeKind::Call(_)
+            | NodeKind::Binary(_)
+            | NodeKind::Negate(_) => false,
+        }
+    }
+
     /// Its inputs, in the order in which they were written.
     pub(crate) fn inputs(&self) -> Vec<&Node> {
         match &self.kind {

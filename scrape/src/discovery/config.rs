@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 pub use super::consul::ConsulSdConfig;
 pub use super::docker::{DockerSdConfig, DockerSwarmSdConfig};
+pub use super::ec2::Ec2SdConfig;
 use super::group;
 
 /// The mechanisms that there are, as the keys of the file.
@@ -21,6 +22,7 @@ pub const SUPPORTED: &[&str] = &[
     "consul_sd_configs",
     "docker_sd_configs",
     "dockerswarm_sd_configs",
+    "ec2_sd_configs",
 ];
 
 /// The mechanisms that the reference has and Ferula hasn't yet. [`Missing`] refers to them by index.
@@ -28,7 +30,6 @@ pub const MISSING: &[&str] = &[
     "aws_sd_configs",
     "azure_sd_configs",
     "digitalocean_sd_configs",
-    "ec2_sd_configs",
     "eureka_sd_configs",
     "gce_sd_configs",
     "hetzner_sd_configs",
@@ -87,32 +88,32 @@ macro_rules! inline_discovery {
                 consul_sd_configs: Option<Vec<$crate::discovery::config::ConsulSdConfig>>,
                 docker_sd_configs: Option<Vec<$crate::discovery::config::DockerSdConfig>>,
                 dockerswarm_sd_configs: Option<Vec<$crate::discovery::config::DockerSwarmSdConfig>>,
+                ec2_sd_configs: Option<Vec<$crate::discovery::config::Ec2SdConfig>>,
                 aws_sd_configs: Option<$crate::discovery::config::Missing<0>>,
                 azure_sd_configs: Option<$crate::discovery::config::Missing<1>>,
                 digitalocean_sd_configs: Option<$crate::discovery::config::Missing<2>>,
-                ec2_sd_configs: Option<$crate::discovery::config::Missing<3>>,
-                eureka_sd_configs: Option<$crate::discovery::config::Missing<4>>,
-                gce_sd_configs: Option<$crate::discovery::config::Missing<5>>,
-                hetzner_sd_configs: Option<$crate::discovery::config::Missing<6>>,
-                ionos_sd_configs: Option<$crate::discovery::config::Missing<7>>,
-                kubernetes_sd_configs: Option<$crate::discovery::config::Missing<8>>,
-                kuma_sd_configs: Option<$crate::discovery::config::Missing<9>>,
-                lightsail_sd_configs: Option<$crate::discovery::config::Missing<10>>,
-                linode_sd_configs: Option<$crate::discovery::config::Missing<11>>,
-                marathon_sd_configs: Option<$crate::discovery::config::Missing<12>>,
-                nerve_sd_configs: Option<$crate::discovery::config::Missing<13>>,
-                nomad_sd_configs: Option<$crate::discovery::config::Missing<14>>,
-                oci_sd_configs: Option<$crate::discovery::config::Missing<15>>,
-                openstack_sd_configs: Option<$crate::discovery::config::Missing<16>>,
-                outscale_sd_configs: Option<$crate::discovery::config::Missing<17>>,
-                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<18>>,
-                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<19>>,
-                scaleway_sd_configs: Option<$crate::discovery::config::Missing<20>>,
-                serverset_sd_configs: Option<$crate::discovery::config::Missing<21>>,
-                stackit_sd_configs: Option<$crate::discovery::config::Missing<22>>,
-                triton_sd_configs: Option<$crate::discovery::config::Missing<23>>,
-                uyuni_sd_configs: Option<$crate::discovery::config::Missing<24>>,
-                vultr_sd_configs: Option<$crate::discovery::config::Missing<25>>,
+                eureka_sd_configs: Option<$crate::discovery::config::Missing<3>>,
+                gce_sd_configs: Option<$crate::discovery::config::Missing<4>>,
+                hetzner_sd_configs: Option<$crate::discovery::config::Missing<5>>,
+                ionos_sd_configs: Option<$crate::discovery::config::Missing<6>>,
+                kubernetes_sd_configs: Option<$crate::discovery::config::Missing<7>>,
+                kuma_sd_configs: Option<$crate::discovery::config::Missing<8>>,
+                lightsail_sd_configs: Option<$crate::discovery::config::Missing<9>>,
+                linode_sd_configs: Option<$crate::discovery::config::Missing<10>>,
+                marathon_sd_configs: Option<$crate::discovery::config::Missing<11>>,
+                nerve_sd_configs: Option<$crate::discovery::config::Missing<12>>,
+                nomad_sd_configs: Option<$crate::discovery::config::Missing<13>>,
+                oci_sd_configs: Option<$crate::discovery::config::Missing<14>>,
+                openstack_sd_configs: Option<$crate::discovery::config::Missing<15>>,
+                outscale_sd_configs: Option<$crate::discovery::config::Missing<16>>,
+                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<17>>,
+                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<18>>,
+                scaleway_sd_configs: Option<$crate::discovery::config::Missing<19>>,
+                serverset_sd_configs: Option<$crate::discovery::config::Missing<20>>,
+                stackit_sd_configs: Option<$crate::discovery::config::Missing<21>>,
+                triton_sd_configs: Option<$crate::discovery::config::Missing<22>>,
+                uyuni_sd_configs: Option<$crate::discovery::config::Missing<23>>,
+                vultr_sd_configs: Option<$crate::discovery::config::Missing<24>>,
             }
         }
 
@@ -127,6 +128,7 @@ macro_rules! inline_discovery {
                     consul_sd_configs: self.consul_sd_configs.take().unwrap_or_default(),
                     docker_sd_configs: self.docker_sd_configs.take().unwrap_or_default(),
                     dockerswarm_sd_configs: self.dockerswarm_sd_configs.take().unwrap_or_default(),
+                    ec2_sd_configs: self.ec2_sd_configs.take().unwrap_or_default(),
                 }
             }
         }
@@ -157,6 +159,9 @@ pub struct DiscoveryConfigs {
     /// Targets from a Docker Swarm.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dockerswarm_sd_configs: Vec<DockerSwarmSdConfig>,
+    /// Targets from Amazon's EC2.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ec2_sd_configs: Vec<Ec2SdConfig>,
 }
 
 impl DiscoveryConfigs {
@@ -169,7 +174,8 @@ impl DiscoveryConfigs {
         let consul = self.consul_sd_configs.iter_mut().map(|config| &mut config.http_client);
         let docker = self.docker_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
         let swarm = self.dockerswarm_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
-        for client in http.chain(consul).chain(docker).chain(swarm) {
+        let ec2 = self.ec2_sd_configs.iter_mut().map(|config| &mut config.http_client);
+        for client in http.chain(consul).chain(docker).chain(swarm).chain(ec2) {
             client.set_directory(directory);
         }
     }
@@ -180,7 +186,8 @@ impl DiscoveryConfigs {
         let consul = self.consul_sd_configs.iter().map(|config| &config.http_client);
         let docker = self.docker_sd_configs.iter().map(|config| &config.engine.http_client);
         let swarm = self.dockerswarm_sd_configs.iter().map(|config| &config.engine.http_client);
-        http.chain(consul).chain(docker).chain(swarm)
+        let ec2 = self.ec2_sd_configs.iter().map(|config| &config.http_client);
+        http.chain(consul).chain(docker).chain(swarm).chain(ec2)
     }
 }
 

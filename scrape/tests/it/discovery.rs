@@ -2,6 +2,7 @@
 
 mod consul;
 mod docker;
+mod ec2;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response, Uri};
 use model::labels::LabelsBuilder;
 use scrape::config::{GlobalScrapeDefaults, ScrapeConfig};
@@ -26,6 +27,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 pub(crate) type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -53,10 +55,10 @@ impl Server {
 
     pub(crate) fn router(&self) -> Router {
         let server = self.clone();
-        Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
+        Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let query = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
             let query = query.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-            let asked = Asked { path: uri.path().to_owned(), query, headers };
+            let asked = Asked { path: uri.path().to_owned(), query, headers, body };
             server.asked.lock().unwrap().push(asked.clone());
             (server.answer)(asked)
         })

@@ -201,7 +201,7 @@ fn wherever_the_disk_fails_a_compaction_is_complete_or_leaves_nothing() {
             for (block, model) in blocks.iter().zip(&models) {
                 let block = Block::open(Arc::new(RealFs), block.path()).unwrap();
                 assert_eq!(read_model(&block), *model);
-                assert!(block.meta().compaction.failed || for_ever || complete || result.is_ok());
+                assert!(!block.meta().compaction.failed, "the disk isn't the fault of the blocks");
             }
         }
     }

@@ -100,8 +100,8 @@ impl Compactor {
     ///
     /// # Errors
     ///
-    /// The blocks are as before, but marked, so that the plan doesn't choose them again; unless the error is
-    /// [`StorageError::Cancelled`].
+    /// The blocks are as before; with [`StorageError::Corrupt`] they are marked, so that the plan doesn't choose
+    /// them again.
     pub fn compact(
         &self,
         data_dir: &Path,
@@ -112,15 +112,16 @@ impl Compactor {
         let rechunk = self.options.rechunk_from_level.is_some_and(|from| meta.compaction.level >= from);
         let written = self.write_merged(data_dir, blocks, meta, rechunk, cancel);
         match &written {
-            Ok(Some(_)) | Err(StorageError::Cancelled) => {}
             Ok(None) => blocks.iter().try_for_each(|block| block.set_deletable())?,
-            Err(_) => {
+            Err(StorageError::Corrupt { .. }) => {
                 for block in blocks {
                     if let Err(error) = block.set_compaction_failed() {
                         tracing::warn!(block = %block.ulid(), %error, "can't mark a failed compaction");
                     }
                 }
             }
+            // A full disk isn't the fault of the blocks, and doesn't stay so.
+            Ok(Some(_)) | Err(_) => {}
         }
         written
     }

@@ -438,3 +438,101 @@ fn exemplars_survive_a_restart() {
     drop(db);
     assert_eq!(open(dir.path()).exemplars(&matchers, 0, 2000), found, "from a checkpoint");
 }
+
+/// The value of a metric without labels.
+fn metric(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    let family = families.iter().find(|family| family.name() == name).unwrap();
+    let metric = &family.get_metric()[0];
+    match family.get_field_type() {
+        prometheus::proto::MetricType::COUNTER => metric.get_counter().get_value(),
+        prometheus::proto::MetricType::GAUGE => metric.get_gauge().get_value(),
+        prometheus::proto::MetricType::HISTOGRAM => metric.get_histogram().get_sample_count() as f64,
+        _ => metric.get_summary().sample_count() as f64,
+    }
+}
+
+#[test]
+fn metrics_tell_what_the_database_holds_and_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::new();
+    let retention = Retention { time_ms: 86_400_000, size_bytes: 7 << 40, percentage: 0.0 };
+    let options = Options { background: false, retention, max_exemplars: 5, ..Options::default() };
+    let clock = Arc::new(ManualClock::new(1_700_036_000_000));
+    let db = Db::open(dir.path(), options, Arc::new(RealFs), clock.clone(), &registry).unwrap();
+    ten_hours(&db);
+    commit_histogram(&db, 5, 1_700_036_000_000, histogram(3));
+    commit(&db, &[(0, 1_700_036_000_000, model::value::STALE_NAN)]).unwrap();
+    clock.advance(3_600_000);
+    db.maintain();
+    for (name, value) in [
+        ("head_stale_series", 1.0),
+        ("head_native_histogram_series", 1.0),
+        ("head_native_histogram_buckets", 2.0),
+        ("exemplar_max_exemplars", 5.0),
+        ("retention_limit_seconds", 86_400.0),
+        ("retention_limit_bytes", (7_u64 << 40) as f64),
+        ("wal_corruptions_total", 0.0),
+        ("head_gc_duration_seconds", 4.0),
+        ("clean_start", 1.0),
+    ] {
+        assert_eq!(metric(&registry, &format!("prometheus_tsdb_{name}")), value, "{name}");
+    }
+    let value = |name: &str| metric(&registry, &format!("prometheus_tsdb_{name}"));
+    for name in [
+        "blocks_loaded",
+        "checkpoint_creations_total",
+        "compaction_chunk_range_seconds",
+        "compaction_chunk_samples",
+        "compaction_chunk_size_bytes",
+        "compactions_total",
+        "head_chunks_removed_total",
+        "mmap_chunks_total",
+        "storage_blocks_bytes",
+        "symbol_table_size_bytes",
+        "wal_truncate_duration_seconds",
+    ] {
+        assert!(value(name) > 0.0, "{name}");
+    }
+    db.update_gauges();
+    assert_eq!(value("head_chunks_created_total") - value("head_chunks_removed_total"), value("head_chunks"));
+    db.set_retention(Retention { percentage: 12.5, ..Retention::default() });
+    assert_eq!(value("retention_limit_percentage"), 12.5);
+    assert_eq!(value("retention_limit_seconds"), 0.0);
+}
+
+#[test]
+fn retention_applies_when_it_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    ten_hours(&db);
+    db.compact().unwrap();
+    let all = db.blocks().len();
+    assert!(all > 1);
+    db.set_retention(Retention { time_ms: 1, ..Retention::default() });
+    db.compact().unwrap();
+    assert_eq!(db.blocks().len(), 1, "of {all}: the newest one stays");
+    db.set_retention(Retention { size_bytes: 1, ..Retention::default() });
+    db.compact().unwrap();
+    assert_eq!(db.blocks().len(), 0);
+}
+
+#[test]
+fn replay_tells_which_segments_it_read_and_a_clean_end_leaves_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { background: false, wal_segment_bytes: 1 << 10, ..Options::default() };
+    let db = open_with(dir.path(), options.clone(), Arc::new(RealFs)).unwrap();
+    for batch in scrapes(20, 40) {
+        commit(&db, &batch).unwrap();
+    }
+    drop(db);
+    assert!(dir.path().join("lock").exists(), "the end wasn't clean");
+    let db = open_with(dir.path(), options.clone(), Arc::new(RealFs)).unwrap();
+    let of = |segment: &std::sync::atomic::AtomicU64| segment.load(Ordering::Relaxed);
+    let progress = &options.replay_progress;
+    assert_eq!(of(&progress.first), 1);
+    assert!(of(&progress.last) > 3);
+    assert_eq!(of(&progress.current), of(&progress.last));
+    db.close().unwrap();
+    assert!(!dir.path().join("lock").exists());
+}

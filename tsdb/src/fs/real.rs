@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,16 +79,33 @@ impl Fs for RealFs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        file.set_len(0)?;
-        (&file).write_all(std::process::id().to_string().as_bytes())?;
-        Ok(Box::new(RealLock { _file: file }))
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+            if !is_at(&file, path)? {
+                // Whoever had it removed it meanwhile: a lock on it would keep nobody out.
+                continue;
+            }
+            // Who holds it is for people to read: a full disk doesn't matter.
+            let _ =
+                file.set_len(0).and_then(|()| (&file).write_all(std::process::id().to_string().as_bytes()));
+            return Ok(Box::new(RealLock { _file: file }));
+        }
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(Space { total: stat.f_blocks * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
+    }
+}
+
+/// Whether a path is that of an open file.
+fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -17,8 +17,10 @@ use super::{ByteView, DirEntry, Fs, FsFile, FsLock, Space};
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// `ENOSPC`; a write writes half of its bytes before.
+    /// `ENOSPC`, of calls that take room; a write writes half of its bytes before.
     NoSpace,
+    /// `EROFS`: nothing is written.
+    ReadOnly,
     /// `EIO`; nothing is written. A sync that fails so forgets what it should have synced: the next one
     /// succeeds without it.
     Io,
@@ -53,6 +55,9 @@ struct State {
     durable_names: BTreeMap<PathBuf, Option<u64>>,
     calls: u64,
     plan: Option<Plan>,
+    /// Calls that read something, and which of them fail.
+    reads: u64,
+    failing_reads: std::ops::Range<u64>,
     locks: Vec<PathBuf>,
 }
 
@@ -71,6 +76,18 @@ impl SimFs {
         let mut state = self.0.lock();
         let at = state.calls + at;
         state.plan = Some(Plan { at, fault, count });
+    }
+
+    /// Makes `count` calls that read a file fail with `EIO`, from the `at`-th from now on.
+    pub fn fail_reads(&self, at: u64, count: u64) {
+        let mut state = self.0.lock();
+        let from = state.reads + at;
+        state.failing_reads = from..from.saturating_add(count);
+    }
+
+    /// How many calls that read a file there were.
+    pub fn reads(&self) -> u64 {
+        self.0.lock().reads
     }
 
     /// How many calls that change something there were.
@@ -125,14 +142,22 @@ impl SimFs {
 
 impl State {
     /// Counts a call that changes something; an error if it is to fail.
-    fn change(&mut self) -> Result<(), Fault> {
+    fn change(&mut self, takes_room: bool) -> Result<(), Fault> {
         let call = self.calls;
         self.calls += 1;
         match self.plan {
+            Some(Plan { fault: Fault::NoSpace, .. }) if !takes_room => Ok(()),
             Some(Plan { at, fault: Fault::Kill, .. }) if call >= at => Err(Fault::Kill),
             Some(Plan { at, fault, count }) if (at..at.saturating_add(count)).contains(&call) => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    /// Counts a call that reads a file.
+    fn read(&mut self) -> io::Result<()> {
+        let read = self.reads;
+        self.reads += 1;
+        if self.failing_reads.contains(&read) { Err(error(Fault::Io)) } else { Ok(()) }
     }
 
     fn node(&self, path: &Path) -> io::Result<u64> {
@@ -141,6 +166,15 @@ impl State {
             Some(None) => Err(io::ErrorKind::IsADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    /// An empty file.
+    fn add(&mut self, path: &Path) -> u64 {
+        let node = self.next_node;
+        self.next_node += 1;
+        self.nodes.insert(node, Node::default());
+        self.names.insert(path.to_owned(), Some(node));
+        node
     }
 
     fn require_parent(&self, path: &Path) -> io::Result<()> {
@@ -159,6 +193,7 @@ impl State {
 fn error(fault: Fault) -> io::Error {
     match fault {
         Fault::NoSpace => io::ErrorKind::StorageFull.into(),
+        Fault::ReadOnly => io::ErrorKind::ReadOnlyFilesystem.into(),
         Fault::Io => io::Error::other("simulated I/O error"),
         Fault::Kill => io::Error::other("the process was killed"),
     }
@@ -167,17 +202,12 @@ fn error(fault: Fault) -> io::Error {
 impl Fs for SimFs {
     fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(true).map_err(error)?;
         state.require_parent(path)?;
         let node = match state.names.get(path) {
             Some(Some(node)) => *node,
             Some(None) => return Err(io::ErrorKind::IsADirectory.into()),
-            None => {
-                let node = state.next_node;
-                state.next_node += 1;
-                state.names.insert(path.to_owned(), Some(node));
-                node
-            }
+            None => state.add(path),
         };
         state.nodes.entry(node).or_default().live.clear();
         drop(state);
@@ -185,19 +215,23 @@ impl Fs for SimFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        let node = self.0.lock().node(path)?;
+        let mut state = self.0.lock();
+        let node = state.node(path)?;
+        state.read()?;
+        drop(state);
         Ok(Box::new(SimFile { fs: self.clone(), node }))
     }
 
     fn view(&self, path: &Path) -> io::Result<ByteView> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.read()?;
         let node = state.node(path)?;
         Ok(ByteView::from_vec(state.nodes[&node].live.clone()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(false).map_err(error)?;
         state.require_parent(to)?;
         let moved = state.below(from);
         if moved.is_empty() {
@@ -221,7 +255,7 @@ impl Fs for SimFs {
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(true).map_err(error)?;
         state.require_parent(to)?;
         let node = state.node(from)?;
         if state.names.contains_key(to) {
@@ -233,7 +267,7 @@ impl Fs for SimFs {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(false).map_err(error)?;
         state.node(path)?;
         state.names.remove(path);
         Ok(())
@@ -241,7 +275,7 @@ impl Fs for SimFs {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(false).map_err(error)?;
         for name in state.below(path) {
             state.names.remove(&name);
         }
@@ -250,7 +284,10 @@ impl Fs for SimFs {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        if state.names.get(path) == Some(&None) {
+            return Ok(());
+        }
+        state.change(true).map_err(error)?;
         for dir in path.ancestors() {
             state.names.entry(dir.to_owned()).or_insert(None);
             // Directories are made when there is nothing to lose yet; they are taken to survive.
@@ -261,7 +298,7 @@ impl Fs for SimFs {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.change().map_err(error)?;
+        state.change(false).map_err(error)?;
         let inside = |name: &Path| name.parent() == Some(path);
         let gone: Vec<PathBuf> = state
             .durable_names
@@ -309,8 +346,14 @@ impl Fs for SimFs {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         let mut state = self.0.lock();
+        if matches!(state.plan, Some(Plan { fault: Fault::ReadOnly, .. })) {
+            state.change(true).map_err(error)?;
+        }
         if state.locks.iter().any(|locked| locked == path) {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !state.names.contains_key(path) {
+            state.add(path);
         }
         state.locks.push(path.to_owned());
         Ok(Box::new(SimLock { fs: self.clone(), path: path.to_owned() }))
@@ -350,10 +393,10 @@ impl SimFile {
 
 impl FsFile for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let changed = self.fs.0.lock().change();
+        let changed = self.fs.0.lock().change(true);
         let written = match changed {
             Ok(()) => bytes,
-            Err(Fault::Io) => &[],
+            Err(Fault::Io | Fault::ReadOnly) => &[],
             Err(_) => &bytes[..bytes.len() / 2],
         };
         self.with(|node| node.live.extend_from_slice(written))?;
@@ -361,6 +404,7 @@ impl FsFile for SimFile {
     }
 
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.fs.0.lock().read()?;
         self.with(|node| {
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
             let bytes = node.live.get(from..).and_then(|rest| rest.get(..into.len()));
@@ -371,7 +415,7 @@ impl FsFile for SimFile {
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        let changed = self.fs.0.lock().change();
+        let changed = self.fs.0.lock().change(true);
         match changed {
             Ok(()) => self.with(|node| node.durable.clone_from(&node.live)),
             Err(fault) => Err(error(fault)),
@@ -379,7 +423,7 @@ impl FsFile for SimFile {
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.fs.0.lock().change().map_err(error)?;
+        self.fs.0.lock().change(false).map_err(error)?;
         self.with(|node| node.live.resize(len as usize, 0))
     }
 

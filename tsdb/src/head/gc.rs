@@ -45,17 +45,14 @@ impl Head {
         let newest = record.xor.last_timestamp();
         let open = record.is_open();
         let next = if open { record.chunk_min_t } else { newest.saturating_add(1) };
-        let removed_before = shard.sealed.len();
         let aligned = self.bounds.chunks_aligned();
         let ends_before =
             |min_t, next| next <= mint || (aligned && min_t < mint && self.rules.range_end(min_t) <= mint);
         let list =
             shard.sealed.truncate(record.sealed, next, ends_before, |location| self.chunks.release(location));
-        self.metrics.chunks_removed.inc_by((removed_before - shard.sealed.len()) as u64);
         shard.record_mut(id).sealed = list;
         if open && newest < mint {
             shard.drop_open(id);
-            self.metrics.chunks_removed.inc();
         }
         let oldest = shard.sealed.iter(list).last().map(|sealed| sealed.min_t);
         let oldest = oldest.or_else(|| (open && newest >= mint).then_some(record.chunk_min_t));

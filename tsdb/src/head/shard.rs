@@ -75,6 +75,17 @@ impl ChunkRules {
     }
 }
 
+/// What a shard counts as it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Chunks that there ever were.
+    pub(crate) chunks_created: u64,
+    /// Series whose newest sample is a staleness marker.
+    pub(crate) stale: usize,
+    /// Series whose newest sample is a histogram.
+    pub(crate) histograms: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -83,6 +94,7 @@ pub(crate) struct Shard {
     pub(crate) sealed: SealedChunks,
     /// Open chunks.
     open: usize,
+    counts: Counts,
     /// Open histogram chunks; a record has the index.
     histograms: Vec<Option<Box<HistogramAppender>>>,
     free_histograms: Vec<u32>,
@@ -97,6 +109,7 @@ impl Shard {
             buffers: Buffers::new(),
             sealed: SealedChunks::default(),
             open: 0,
+            counts: Counts::default(),
             histograms: Vec::new(),
             free_histograms: Vec::new(),
             late: HashMap::new(),
@@ -150,6 +163,7 @@ impl Shard {
     /// Removes a series and all its chunks.
     pub(crate) fn remove(&mut self, id: u32, chunks: &HeadChunks) {
         self.drop_open(id);
+        self.note_newest(id, Kind::None, false);
         for late in self.late.remove(&id).iter().flat_map(|late| &late.sealed) {
             chunks.release(late.location);
         }
@@ -190,8 +204,27 @@ impl Shard {
         }
         let record = &mut self.pages[page][id as usize % PAGE_SERIES];
         xor::append(&mut record.xor, self.buffers.get_mut(record.place), timestamp, value);
-        record.kind = Kind::Float;
-        record.set(Record::STALE, model::value::is_stale_nan(value));
+        let stale = model::value::is_stale_nan(value);
+        if record.kind != Kind::Float || record.has(Record::STALE) != stale {
+            self.note_newest(id, Kind::Float, stale);
+        }
+    }
+
+    /// Notes what the newest sample of a series is.
+    #[cold]
+    fn note_newest(&mut self, id: u32, kind: Kind, stale: bool) {
+        let record = self.record_mut(id);
+        let was = (record.kind, record.has(Record::STALE));
+        record.kind = kind;
+        record.set(Record::STALE, stale);
+        let is_histogram = |kind| usize::from(kind == Kind::Histogram);
+        let counts = &mut self.counts;
+        counts.stale = counts.stale + usize::from(stale) - usize::from(was.1);
+        counts.histograms = counts.histograms + is_histogram(kind) - is_histogram(was.0);
+    }
+
+    fn note_created(&mut self, chunks: usize) {
+        self.counts.chunks_created += chunks as u64;
     }
 
     fn note_moved(&mut self, moved: Option<super::buffers::Moved>) {
@@ -226,6 +259,7 @@ impl Shard {
         self.seal(id, chunks);
         let place = self.buffers.allocate(id, xor::HEADER_BYTES + xor::SAMPLE_BYTES_MAX);
         self.open += 1;
+        self.note_created(1);
         let record = self.record_mut(id);
         record.xor = xor::AppendState::new();
         record.place = place;
@@ -254,8 +288,7 @@ impl Shard {
         }
         let record = self.record_mut(id);
         record.xor = state_of((timestamp, value.sum()));
-        record.kind = Kind::Histogram;
-        record.set(Record::STALE, stale);
+        self.note_newest(id, Kind::Histogram, stale);
     }
 
     fn begin_histogram_chunk(
@@ -275,6 +308,7 @@ impl Shard {
         });
         self.histograms[slot as usize] = Some(appender);
         self.open += 1;
+        self.note_created(1);
         let record = self.record_mut(id);
         record.histogram = slot;
         record.chunk_min_t = timestamp;
@@ -323,7 +357,15 @@ impl Shard {
         value: Value,
         chunks: &HeadChunks,
     ) -> bool {
-        Arc::make_mut(self.late.entry(id).or_default()).insert(timestamp, value, chunks)
+        let before = self.late_chunks(id);
+        let inserted = Arc::make_mut(self.late.entry(id).or_default()).insert(timestamp, value, chunks);
+        self.note_created(self.late_chunks(id) - before);
+        inserted
+    }
+
+    /// Chunks of the samples of a series that came out of order; those in memory are one.
+    fn late_chunks(&self, id: u32) -> usize {
+        self.late.get(&id).map_or(0, |late| late.sealed.len() + 1)
     }
 
     /// Ends the open chunk of a series, if there is one, and puts it among the full ones.
@@ -409,6 +451,9 @@ impl Shard {
         if !late.is_empty() {
             self.late.insert(id, Arc::new(late));
         }
+        self.note_created(usize::from(!place.is_none()) + usize::from(slot != Record::NO_HISTOGRAM));
+        self.note_created(self.sealed.iter(list).count() + self.late_chunks(id));
+        self.note_newest(id, record.kind, record.has(Record::STALE));
         let flags = record.flags | Record::LIVE | Record::LOGGED;
         let restored = Record { generation, flags, place, histogram: slot, sealed: list, ..record };
         *self.record_mut(id) = restored;
@@ -418,5 +463,14 @@ impl Shard {
     /// Number of chunks, open and full.
     pub(crate) fn chunk_count(&self) -> usize {
         self.open + self.sealed.len() + self.late.values().map(|late| late.sealed.len() + 1).sum::<usize>()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Buckets of the open histogram chunks.
+    pub(crate) fn histogram_buckets(&self) -> usize {
+        self.histograms.iter().flatten().map(|open| open.buckets()).sum()
     }
 }

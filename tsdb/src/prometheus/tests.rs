@@ -23,7 +23,7 @@ const HOUR: i64 = 3_600_000;
 const START: i64 = 1_700_000_000_000 / (2 * HOUR) * 2 * HOUR;
 
 fn open(fs: &SimFs) -> Result<Arc<Db>, OpenError> {
-    let options = Options { background: false, retention_ms: 0, ..Options::default() };
+    let options = Options { background: false, retention: crate::Retention::default(), ..Options::default() };
     let clock = Arc::new(ManualClock::new(START));
     Db::open(Path::new(DATA), options, Arc::new(fs.clone()), clock, &Registry::new())
 }

@@ -17,7 +17,7 @@ use prometheus::Registry;
 
 use super::{StoredBlocks, ToolError};
 use crate::blocks::Blocks;
-use crate::db::open_head;
+use crate::db::open::open_head;
 use crate::error::io as io_error;
 use crate::fs::Fs;
 use crate::head::{ChunkRules, Head};

@@ -5,7 +5,7 @@
 //! short, so memory stays that of the head.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,6 +17,7 @@ use super::frame::{Frame, Part, Parts};
 use super::record::{self, Section, SectionKind, SeriesRecord, ShardSamples};
 use super::segment::{HEADER_BYTES, MAGIC, list_segments};
 use crate::codec::{Cursor, DecodeError};
+use crate::db::{Damage, move_aside};
 use crate::fs::Fs;
 use crate::head::Head;
 use crate::head::index::Index;
@@ -38,8 +39,8 @@ pub(crate) struct Replayed {
     pub(crate) size: u64,
     /// Frames applied.
     pub(crate) frames: u64,
-    /// Damage, but for torn ends: file, from, to, why.
-    pub(crate) damage: Vec<(PathBuf, usize, usize, String)>,
+    /// Damage, but for torn ends.
+    pub(crate) damage: Vec<Damage>,
     /// Commits that are missing from the log.
     pub(crate) lost_commits: u64,
     /// Samples of series that nobody defined.
@@ -51,21 +52,25 @@ struct Work {
     record: Vec<u8>,
 }
 
-/// Progress that others may look at: the first, the last and the current segment.
+/// How far replay is, for others to look at: numbers of segments, all 0 while there is nothing to replay.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) first: AtomicU64,
-    pub(crate) last: AtomicU64,
-    pub(crate) current: AtomicU64,
+pub struct ReplayProgress {
+    /// The first.
+    pub first: AtomicU64,
+    /// The last.
+    pub last: AtomicU64,
+    /// The one that is being read.
+    pub current: AtomicU64,
 }
 
-/// Replays the log of a directory behind what a checkpoint covers.
+/// Replays the log of a directory behind what a checkpoint covers. Segments that can't be read at all go to
+/// `aside`.
 pub(crate) fn replay(
     head: &Head,
     fs: &dyn Fs,
-    dir: &Path,
+    (dir, aside): (&Path, &Path),
     covered: &Covered,
-    progress: &Progress,
+    progress: &ReplayProgress,
 ) -> io::Result<Replayed> {
     let segments = list_segments(fs, dir)?;
     let mut replayed = Replayed { number: covered.all, next_segment: 1, ..Replayed::default() };
@@ -88,10 +93,15 @@ pub(crate) fn replay(
         let mut reader = Reader { fs, replayed: &mut replayed, queues, expected: None };
         for (number, path) in &segments {
             progress.current.store((*number).into(), Ordering::Relaxed);
-            reader.read_segment(path)?;
+            if let Err(error) = reader.read_segment(path) {
+                tracing::error!(file = %path.display(), %error, "log segment can't be read");
+                reader.replayed.damage.push(Damage::of_file(path, error));
+                if let Err(error) = move_aside(fs, path, aside) {
+                    tracing::error!(file = %path.display(), %error, "log segment can't be set aside");
+                }
+            }
         }
-        Ok::<(), io::Error>(())
-    })?;
+    });
     replayed.unknown_refs = unknown.into_inner();
     Ok(replayed)
 }
@@ -121,14 +131,18 @@ impl Reader<'_> {
                     torn = Some(from);
                 }
                 Part::Damage { from, to, what } => {
-                    self.replayed.damage.push((path.to_owned(), from, to, what.to_owned()));
+                    let what = what.to_owned();
+                    self.replayed.damage.push(Damage { file: path.to_owned(), from, to, what });
                 }
             }
         }
         drop(bytes);
         if let Some(from) = torn {
             tracing::info!(file = %path.display(), offset = from, "cut off a commit that was being written");
-            self.fs.open(path)?.set_len(from as u64)?;
+            // Later commits go to a new segment, so that one that stays does no harm.
+            if let Err(error) = self.fs.open(path).and_then(|mut file| file.set_len(from as u64)) {
+                tracing::warn!(file = %path.display(), %error, "torn end of the log can't be cut off");
+            }
         }
         Ok(())
     }

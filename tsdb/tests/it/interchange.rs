@@ -1,5 +1,7 @@
 //! Blocks go both ways between Ferula and Prometheus.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;

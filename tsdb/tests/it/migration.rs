@@ -1,5 +1,7 @@
 //! A data directory goes from Prometheus to Ferula and back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::engine::QueryError;
 
 /// `limitk`: at every step the first k series of each group that have a sample there.
 pub(super) fn first(task: &Task<'_, '_>) -> Result<Held, QueryError> {
-    let Some(counts) = topk::counts(task)? else { return Ok(Held::empty()) };
+    let Some(counts) = topk::counts(task)? else { return task.nothing() };
     let groups = task.groups();
     let steps = task.steps.count;
     let mut taken = vec![0_usize; groups.labels.len() * steps];
@@ -36,7 +36,7 @@ pub(super) fn ratio(task: &Task<'_, '_>) -> Result<Held, QueryError> {
         return Err(QueryError::Execution("Ratio value is NaN".to_owned()));
     }
     if lowest == 0.0 && highest == 0.0 {
-        return Ok(Held::empty());
+        return task.nothing();
     }
     let out_of_range = [(highest > 1.0, highest, 1.0), (lowest < -1.0, lowest, -1.0)];
     for (_, got, cap) in out_of_range.into_iter().filter(|(wrong, ..)| *wrong) {

@@ -11,7 +11,7 @@ mod totals;
 
 use model::labels::METRIC_NAME;
 
-use super::drive::for_each_column;
+use super::drive::{for_each_column, read_in_vain};
 use super::source::{Held, Source};
 use super::{Context, eval_scalar, eval_vector};
 use crate::annotations::Annotations;
@@ -102,6 +102,12 @@ impl Task<'_, '_> {
         }
     }
 
+    /// The result of an aggregation that leaves nothing of its input.
+    fn nothing(&self) -> Result<Held, QueryError> {
+        read_in_vain(self.ctx, self.input, 0..self.input.len())?;
+        Ok(Held::empty())
+    }
+
     fn fold(&self) -> Result<Held, QueryError> {
         let (ctx, steps) = (self.ctx, self.steps.count);
         let groups = self.groups();
@@ -125,7 +131,7 @@ impl Task<'_, '_> {
         let (steps, span, op) = (self.steps.count, self.input_span(), self.aggregate.op);
         match op {
             AggregateOp::Sum => (Box::new(totals::sum(steps, cells, span)), 16),
-            AggregateOp::Avg => (Box::new(totals::mean(steps, cells, span)), size_of::<crate::kahan::Mean>()),
+            AggregateOp::Avg => (Box::new(totals::mean(steps, cells, span)), size_of::<crate::mean::Mean>()),
             AggregateOp::Quantile => {
                 self.warn_of_quantiles();
                 (Box::new(quantile::Quantiles::new(self.param.to_vec(), cells, span)), size_of::<Vec<f64>>())
@@ -136,11 +142,11 @@ impl Task<'_, '_> {
 
     fn warn_of_quantiles(&self) {
         let (lowest, highest) = extremes(self.param);
-        let wrong = [
-            self.param.iter().any(|q| q.is_nan()).then_some(f64::NAN),
-            (highest > 1.0).then_some(highest),
-            (lowest < 0.0).then_some(lowest),
-        ];
+        // A NaN among them hides the others.
+        let wrong = match self.param.iter().any(|q| q.is_nan()) {
+            true => [Some(f64::NAN), None],
+            false => [(highest > 1.0).then_some(highest), (lowest < 0.0).then_some(lowest)],
+        };
         for quantile in wrong.into_iter().flatten() {
             let quantile = model::float_text::general(quantile);
             let text = format!("quantile value should be between 0 and 1, got {quantile}");

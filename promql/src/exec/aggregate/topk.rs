@@ -111,7 +111,7 @@ impl Heap {
 
 /// The series that are among the best at any step, in an instant query the best ones first.
 pub(super) fn select(task: &Task<'_, '_>) -> Result<Held, QueryError> {
-    let Some(counts) = counts(task)? else { return Ok(Held::empty()) };
+    let Some(counts) = counts(task)? else { return task.nothing() };
     let (ctx, op, steps) = (task.ctx, task.aggregate.op, task.steps.count);
     let groups = task.groups();
     let mut heaps = vec![Heap::default(); groups.labels.len() * steps];

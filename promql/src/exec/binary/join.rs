@@ -11,6 +11,7 @@ use model::labels::{Labels, LabelsBuilder};
 use model::storage::SampleValue;
 use model::value::{STALE_NAN, is_stale_nan};
 
+use super::super::drive::{for_each_column, read_in_vain};
 use super::super::matching::{Slots, by_slot};
 use super::super::scratch::Scratch;
 use super::super::source::{Conflict, Held, METADATA_LABELS, Relabelled, Source};
@@ -63,7 +64,9 @@ pub(crate) fn eval<'q>(
     }
     let mut drops = vec![operation.return_bool; labels.len()];
     let mut held = Held::empty();
-    if !entangled.is_empty() {
+    if entangled.is_empty() {
+        join.read_unmatched(&pairs)?;
+    } else {
         let evaluation = SlotEvaluation::new(&join);
         held = evaluation.evaluate(&entangled, &many_by_slot, &one_by_slot)?;
         labels.extend(held.labels.iter().cloned());
@@ -87,7 +90,7 @@ pub(super) fn swapped(matching: &VectorMatching) -> bool {
 /// All columns, those without samples too, so that indexes stay what they are.
 pub(super) fn hold_in_place(ctx: &Context<'_>, source: &dyn Source) -> Result<Held, QueryError> {
     let mut columns = Vec::with_capacity(source.len());
-    super::super::drive::for_each_column(ctx, source, |_, column| {
+    for_each_column(ctx, source, |_, column| {
         columns.push(std::mem::take(column));
         Ok(())
     })?;
@@ -125,6 +128,23 @@ impl Join<'_> {
             pairs.push((Pair { many: *series, one: *one }, labels));
         }
         Some(pairs)
+    }
+
+    /// Reads the series that are in no pair, if that may tell something.
+    fn read_unmatched(&self, pairs: &[Pair]) -> Result<(), QueryError> {
+        let (left, right) = (&*self.operation.lhs, &*self.operation.rhs);
+        let (of_many, of_one) = if swapped(self.matching) { (right, left) } else { (left, right) };
+        let paired: [Vec<u32>; 2] =
+            [pairs.iter().map(|pair| pair.many).collect(), pairs.iter().map(|pair| pair.one).collect()];
+        for (node, source, paired) in [(of_many, &self.many, &paired[0]), (of_one, &self.one, &paired[1])] {
+            if node.is_silent() {
+                continue;
+            }
+            let mut unmatched = vec![true; source.len()];
+            paired.iter().for_each(|series| unmatched[*series as usize] = false);
+            read_in_vain(self.ctx, &**source, (0..source.len()).filter(|series| unmatched[*series]))?;
+        }
+        Ok(())
     }
 
     /// Labels of the result of two series.

@@ -41,8 +41,10 @@ impl<'a, 'q> SlotEvaluation<'a, 'q> {
         let many = hold_in_place(self.join.ctx, &*self.join.many)?;
         let one = hold_in_place(self.join.ctx, &*self.join.one)?;
         for slot in slots {
-            self.join.ctx.check()?;
             self.check_unique(&one_by_slot[*slot], &many, &one)?;
+        }
+        for slot in slots {
+            self.join.ctx.check()?;
             for step in 0..self.join.steps.count {
                 let present = |held: &'_ Held, members: &[u32]| -> Vec<(usize, SampleValue)> {
                     let members = members.iter().map(|series| *series as usize);

@@ -217,7 +217,7 @@ async fn tasks_of_a_swarm_are_targets_at_their_node_and_in_their_networks() {
             r#"__meta_dockerswarm_node_status="ready", __meta_dockerswarm_service_id="s1", "#,
             r#"__meta_dockerswarm_service_label_a_b="c", __meta_dockerswarm_service_mode="replicated", "#,
             r#"__meta_dockerswarm_service_name="web", __meta_dockerswarm_task_container_id="c9", "#,
-            r#"__meta_dockerswarm_task_desired_state="running", "#,
+            r#"__meta_dockerswarm_task_desired_state="running", __meta_dockerswarm_task_id="t1", "#,
             r#"__meta_dockerswarm_task_port_publish_mode="host", __meta_dockerswarm_task_slot="2", "#,
             r#"__meta_dockerswarm_task_state="running"}"#
         )

@@ -10,7 +10,7 @@ use super::super::bits::BitVec;
 use super::super::{ChunkError, Encoding};
 use super::decode::visit;
 use super::header::{HEADER_BYTES, Header};
-use super::layout::Layout;
+use super::layout::{Layout, bucket_count};
 use super::number::{Number, Sample, Track};
 use super::stream::Stream;
 
@@ -106,6 +106,15 @@ impl HistogramAppender {
             Open::Integer(chunk) => chunk.stream.samples,
             Open::Float(chunk) => chunk.stream.samples,
         }
+    }
+
+    /// Number of buckets that the samples have.
+    pub fn buckets(&self) -> usize {
+        let layout = match &self.0 {
+            Open::Integer(chunk) => &chunk.stream.layout,
+            Open::Float(chunk) => &chunk.stream.layout,
+        };
+        bucket_count(&layout.positive) + bucket_count(&layout.negative)
     }
 
     /// Time of the last sample.
