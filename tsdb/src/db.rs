@@ -45,7 +45,7 @@ pub use open::OpenError;
 use open::{open_blocks, open_head};
 
 mod damage;
-mod open;
+pub(crate) mod open;
 
 /// What `/api/v1/status/tsdb` tells of the head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

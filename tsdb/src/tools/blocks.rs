@@ -1,4 +1,4 @@
-//! The blocks of a data directory, for reading alone. What is in the log isn't among them.
+//! The blocks of a data directory, for reading alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
