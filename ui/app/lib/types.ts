@@ -176,6 +176,7 @@ export interface Block {
 
 export interface Notice {
   text: string;
+  detail?: string;
   date: string;
   active: boolean;
 }
