@@ -186,10 +186,3 @@ export interface Replay {
   max: number;
   current: number;
 }
-
-export interface RunningQuery {
-  id: string;
-  query: string;
-  start: string;
-  [detail: string]: unknown;
-}

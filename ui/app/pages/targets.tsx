@@ -19,7 +19,7 @@ const SETTLE_MS = 120;
 
 type Health = "" | Target["health"];
 
-export const HEALTH_TONE: Record<Target["health"], Tone> = { up: "good", down: "bad", unknown: "plain" };
+const HEALTH_TONE: Record<Target["health"], Tone> = { up: "good", down: "bad", unknown: "plain" };
 
 interface Entry {
   target: Target;
