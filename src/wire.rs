@@ -104,7 +104,7 @@ impl Program {
         let readiness = Readiness::new();
         let notifications =
             Notifications::new(Arc::clone(&clock), options.max_notification_subscribers, &registry)?;
-        notifications.add(STARTING_UP);
+        notifications.add(STARTING_UP, "");
         let reloader = Arc::new(Reloader::new(
             flags.config_file.clone(),
             flags.features.promql,
@@ -210,7 +210,7 @@ impl Program {
             self.run().await;
         }
         self.readiness.set(Phase::Stopping);
-        self.notifications.add(SHUTTING_DOWN);
+        self.notifications.add(SHUTTING_DOWN, "");
         tracing::info!("Stopping rule manager...");
         self.rules.shutdown().await;
         tracing::info!("Stopping scrape manager...");

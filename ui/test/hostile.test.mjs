@@ -134,6 +134,7 @@ test("a reload that failed is told of on every page", async () => {
   for (const path of ["/query", "/flags"]) {
     await page.goto(lab.url + path);
     await page.getByText("Configuration reload has failed.").waitFor();
+    await page.getByText("prometheus.yml:1:").waitFor();
   }
   await page.goto(`${lab.url}/status`);
   await page.getByText("last reload failed").waitFor();

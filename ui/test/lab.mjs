@@ -86,7 +86,6 @@ scrape_configs:
 ${node ? `  - job_name: node
     static_configs: [{targets: ["127.0.0.1:${node}"], labels: {region: north}}]
 ` : ""}  - job_name: hostile
-    convert_classic_histograms_to_nhcb: false
     static_configs: [{targets: ["127.0.0.1:${hostile}"], labels: {note: "<b>bold</b>"}}]
   - job_name: histograms
     convert_classic_histograms_to_nhcb: true

@@ -1,4 +1,5 @@
-// Takes pictures of every page, light and dark, wide and narrow, into the folder that is named: to be looked at.
+// Takes pictures of every page, light and dark, wide and narrow, to be looked at:
+//   node test/shots.mjs FOLDER [PAGE,…] [SIZE-THEME,…]
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { launch, openPage } from "./browser.mjs";
 import { startLab } from "./lab.mjs";
 
 const folder = process.argv[2] ?? "shots";
-const only = process.argv[3];
+const [pages, looks] = [3, 4].map((i) => process.argv[i]?.split(","));
 await mkdir(folder, { recursive: true });
 const lab = await startLab();
 const q = (expr, tab, more = "") => `/query?g0.expr=${encodeURIComponent(expr)}&g0.tab=${tab}&g0.range_input=1m${more}`;
@@ -46,9 +47,10 @@ try {
   const browser = await launch();
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const colorScheme of ["light", "dark"]) {
+      if (looks && !looks.includes(`${size}-${colorScheme}`)) continue;
       const page = await openPage(browser, { viewport, colorScheme, expected: /./ });
       for (const [name, path] of Object.entries(PAGES)) {
-        if (only && !only.split(",").includes(name)) continue;
+        if (pages && pages[0] !== "all" && !pages.includes(name)) continue;
         await page.goto(lab.url + path);
         await shoot(page, `${name}-${size}-${colorScheme}`);
         if (name === "targets") {

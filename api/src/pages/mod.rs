@@ -76,7 +76,7 @@ fn plain(app: &Arc<App>, call: &Call, path: &str, write: impl FnOnce(&mut Html))
     }
     html.raw("</nav><main>").element("h1", title);
     for notice in app.parts.notifications.current() {
-        html.raw("<p class=\"notice\">").text(&notice.text).raw("</p>");
+        html.raw("<p class=\"notice\">").text(&notice.text).raw(" ").text(&notice.detail).raw("</p>");
     }
     match app.parts.readiness.phase() {
         Phase::Ready => write(&mut html),

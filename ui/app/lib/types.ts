@@ -176,6 +176,7 @@ export interface Block {
 
 export interface Notice {
   text: string;
+  detail?: string;
   date: string;
   active: boolean;
 }
@@ -184,11 +185,4 @@ export interface Replay {
   min: number;
   max: number;
   current: number;
-}
-
-export interface RunningQuery {
-  id: string;
-  query: string;
-  start: string;
-  [detail: string]: unknown;
 }

@@ -22,7 +22,7 @@ const STRIP_SPANS = { "1h": 3600, "6h": 6 * 3600, "24h": 24 * 3600, "7d": 7 * 24
 type State = AlertingRule["state"];
 type Span = keyof typeof STRIP_SPANS;
 
-export const STATE_TONE: Record<State, Tone> = { inactive: "good", pending: "warn", firing: "bad" };
+const STATE_TONE: Record<State, Tone> = { inactive: "good", pending: "warn", firing: "bad" };
 const STATE_ORDER: Record<State, number> = { firing: 0, pending: 1, inactive: 2 };
 
 interface Entry {

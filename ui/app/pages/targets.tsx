@@ -19,12 +19,13 @@ const SETTLE_MS = 120;
 
 type Health = "" | Target["health"];
 
-export const HEALTH_TONE: Record<Target["health"], Tone> = { up: "good", down: "bad", unknown: "plain" };
+const HEALTH_TONE: Record<Target["health"], Tone> = { up: "good", down: "bad", unknown: "plain" };
 
 interface Entry {
   target: Target;
-  haystack: string;
   key: string;
+  /** What a filter looks at; made when there is one. */
+  haystack?: string;
 }
 
 type Row = { pool: string; up: number; total: number } | Entry;
@@ -35,9 +36,12 @@ export default function TargetsPage() {
   const [pool, setPool] = useParam("pool");
   const [search, setSearch] = useParam("search");
   const words = filterWords(useDebounced(search, SETTLE_MS));
-  const entries = useMemo(() => (loaded.answer?.data.activeTargets ?? []).map(entryOf), [loaded.answer]);
+  const entries = useMemo(() => entriesOf(loaded.answer?.data.activeTargets ?? []), [loaded.answer]);
   const shown = useMemo(
-    () => entries.filter(({ target, haystack }) => (health === "" || target.health === health) && (pool === "" || target.scrapePool === pool) && passes(words, haystack)),
+    () => entries.filter((entry) => {
+      const { target } = entry;
+      return (health === "" || target.health === health) && (pool === "" || target.scrapePool === pool) && (words.length === 0 || passes(words, haystackOf(entry)));
+    }),
     [entries, health, pool, words.join(" ")],
   );
   const rows = useMemo(() => byPool(shown), [shown]);
@@ -76,10 +80,24 @@ export default function TargetsPage() {
   );
 }
 
-function entryOf(target: Target): Entry {
-  const labels = Object.entries(target.labels).map(([name, value]) => `${name}="${value}"`);
-  const haystack = [target.scrapePool, target.scrapeUrl, target.lastError, ...labels].join(" ").toLowerCase();
-  return { target, haystack, key: `${target.scrapePool} ${target.scrapeUrl} ${seriesText(target.labels)}` };
+/** Targets with keys that stay the same from one refresh to the next: several may have the same URL. */
+function entriesOf(targets: Target[]): Entry[] {
+  const seen = new Map<string, number>();
+  return targets.map((target) => {
+    const name = `${target.scrapePool} ${target.scrapeUrl}`;
+    const before = seen.get(name) ?? 0;
+    seen.set(name, before + 1);
+    return { target, key: `${name} ${before}` };
+  });
+}
+
+function haystackOf(entry: Entry): string {
+  if (entry.haystack === undefined) {
+    const { scrapePool, scrapeUrl, lastError, labels } = entry.target;
+    const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+    entry.haystack = [scrapePool, scrapeUrl, lastError, ...pairs].join(" ").toLowerCase();
+  }
+  return entry.haystack;
 }
 
 function byPool(entries: Entry[]): Row[] {

@@ -7,7 +7,7 @@ import { summary } from "../lib/summary";
 import { type Theme, theme, useStore, utc } from "../lib/store";
 import { place } from "../lib/router";
 import { parseTime } from "../lib/format";
-import { Ago, Bar, Choice, Link } from "./basics";
+import { Ago, Bar, Choice, Link, Text } from "./basics";
 import { icons } from "./icons";
 
 interface Entry {
@@ -157,9 +157,9 @@ function Settings() {
   );
 }
 
-/** The words of a notice, and what to do about it. */
+/** What a notice means for the user. */
 const ADVICE: Record<string, string> = {
-  "Configuration reload has failed.": "The configuration from before is still in force. The server's log has the reason, with file and line.",
+  "Configuration reload has failed.": "The configuration from before is still in force.",
 };
 
 function Notices() {
@@ -172,6 +172,7 @@ function Notices() {
         list.map((notice) => (
           <div class="note warn" role="status" key={notice.text}>
             <strong>{notice.text}</strong> {ADVICE[notice.text]} <span class="dim">(<Ago ms={parseTime(notice.date)} />)</span>
+            {notice.detail && <div class="mono small"><Text text={notice.detail} /></div>}
           </div>
         ))}
     </>

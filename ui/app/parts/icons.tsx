@@ -18,7 +18,6 @@ export const icons = {
   discovery: () => <Icon><circle cx="8" cy="3.5" r="1.5" /><circle cx="3.5" cy="12" r="1.5" /><circle cx="12.5" cy="12" r="1.5" /><path d="M7.3 5 4.2 10.6M8.7 5l3.1 5.6M5 12h6" /></Icon>,
   alertmanagers: () => <Icon><path d="M2 4.5h12v8H2z" /><path d="m2 5 6 4.5L14 5" /></Icon>,
   tsdb: () => <Icon><ellipse cx="8" cy="3.7" rx="5.5" ry="1.9" /><path d="M2.5 3.7v8.6c0 1 2.5 1.9 5.5 1.9s5.5-.9 5.5-1.9V3.7M2.5 8c0 1 2.5 1.9 5.5 1.9s5.5-.9 5.5-1.9" /></Icon>,
-  queries: () => <Icon><circle cx="8" cy="8.5" r="5.5" /><path d="M8 5.5v3l2 1.5M6.5 1h3" /></Icon>,
   status: () => <Icon><rect x="2" y="3" width="12" height="4" rx="1" /><rect x="2" y="9" width="12" height="4" rx="1" /><path d="M4.5 5h.1M4.5 11h.1" /></Icon>,
   config: () => <Icon><path d="M4 2h5.5L12 4.5V14H4z" /><path d="M6.5 7.5h3M6.5 10.5h3" /></Icon>,
   flags: () => <Icon><path d="M3.5 14V2.5s1-.5 2.5-.5 2.5 1 4 1 2.5-.5 2.5-.5v6s-1 .5-2.5.5-2.5-1-4-1-2.5.5-2.5.5" /></Icon>,

@@ -164,6 +164,10 @@ const THEME = EditorView.theme({
   ".cm-bad": { textDecorationColor: "var(--bad)" },
   ".cm-warn": { textDecorationColor: "var(--warn)" },
   ".cm-plain": { textDecorationColor: "var(--accent)" },
+  // By default these are images at data: URLs, which the policy forbids.
+  ".cm-lintRange": { backgroundImage: "none !important", textDecoration: "underline wavy 1px var(--bad)", textUnderlineOffset: "4px" },
+  ".cm-lintRange-warning": { textDecorationColor: "var(--warn)" },
+  ".cm-lintRange-info, .cm-lintRange-hint": { textDecorationColor: "var(--accent)" },
   ".cm-span": { backgroundColor: "var(--accent-soft)", borderRadius: "3px" },
   ".cm-tooltip": { backgroundColor: "var(--raised)", border: "1px solid var(--line)", borderRadius: "8px", boxShadow: "var(--shadow)", overflow: "hidden", zIndex: "50" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px", maxHeight: "20em" },

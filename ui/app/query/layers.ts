@@ -11,6 +11,9 @@ import type { Bucket } from "./range";
 export interface Mapping {
   x: (time: number) => number;
   y: (value: number) => number;
+  /** What `y` is made of, for loops over a million values: `height - (value - bottom) * perUnit`. */
+  bottom: number;
+  perUnit: number;
   width: number;
   height: number;
   /** Pixels of the canvas for each of the page. */
@@ -48,13 +51,17 @@ export interface Layer {
 const THICK_LINES_MAX = 60;
 
 export class Lines implements Layer {
+  private readonly reach: [number, number] | null;
+
   constructor(
     private readonly times: Float64Array,
     private readonly lines: DrawnLine[],
-  ) {}
+  ) {
+    this.reach = extentOf(lines.map((line) => line.values));
+  }
 
   extent(): [number, number] | null {
-    return extentOf(this.lines.map((line) => line.values));
+    return this.reach;
   }
 
   draw(context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D, map: Mapping): void {
@@ -88,6 +95,7 @@ export class Lines implements Layer {
 export class Stacked implements Layer {
   /** Sums up to each line, itself included. */
   private readonly tops: DrawnLine[];
+  private readonly reach: [number, number];
 
   constructor(
     private readonly times: Float64Array,
@@ -99,11 +107,12 @@ export class Stacked implements Layer {
       below = top;
       return { ...line, values: top };
     });
+    const [least, greatest] = extentOf(this.tops.map((top) => top.values)) ?? [0, 0];
+    this.reach = [Math.min(0, least), Math.max(0, greatest)];
   }
 
   extent(): [number, number] | null {
-    const [least, greatest] = extentOf(this.tops.map((line) => line.values)) ?? [0, 0];
-    return this.tops.length === 0 ? null : [Math.min(0, least), Math.max(0, greatest)];
+    return this.tops.length === 0 ? null : this.reach;
   }
 
   draw(context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D, map: Mapping): void {
@@ -233,22 +242,23 @@ const LONE_STROKE = 3;
 /** A line with gaps where there are no values; where several share a column of pixels, one stroke for them. */
 function linePath(xs: Float64Array, values: Float64Array, map: Mapping): Path2D {
   if (xs.length > 2 * map.width) return condensedPath(xs, values, map);
+  const { height, bottom, perUnit } = map;
+  const lone = (LONE_STROKE * map.density) / 2;
   const path = new Path2D();
   let isDown = false;
   for (let i = 0; i < xs.length; i += 1) {
-    const value = values[i]!;
-    if (Number.isNaN(value)) {
-      isDown = false;
-      continue;
+    const y = height - (values[i]! - bottom) * perUnit;
+    if (isDown) {
+      // NaN isn't equal to itself.
+      if (y === y) path.lineTo(xs[i]!, y);
+      else isDown = false;
+    } else if (y === y) {
+      const next = values[i + 1];
+      const isLone = next === undefined || next !== next;
+      path.moveTo(isLone ? xs[i]! - lone : xs[i]!, y);
+      if (isLone) path.lineTo(xs[i]! + lone, y);
+      isDown = true;
     }
-    const [x, y] = [xs[i]!, map.y(value)];
-    if (isDown) path.lineTo(x, y);
-    else if (i + 1 < xs.length && !Number.isNaN(values[i + 1]!)) path.moveTo(x, y);
-    else {
-      path.moveTo(x - (LONE_STROKE * map.density) / 2, y);
-      path.lineTo(x + (LONE_STROKE * map.density) / 2, y);
-    }
-    isDown = true;
   }
   return path;
 }

@@ -113,10 +113,12 @@ export class Plot {
     const { start, end } = this.options;
     const { min, max } = this.plot.scales.y!;
     const bottom = min ?? 0;
-    const range = (max ?? 1) - bottom;
+    const perUnit = height / ((max ?? 1) - bottom);
     return {
       x: (time) => ((time - start) / (end - start)) * width,
-      y: (value) => height - ((value - bottom) / range) * height,
+      y: (value) => height - (value - bottom) * perUnit,
+      bottom,
+      perUnit,
       width,
       height,
       density: uPlot.pxRatio,
