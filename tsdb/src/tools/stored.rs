@@ -208,7 +208,7 @@ impl Union {
 impl Querier for Union {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
         let sets = self.0.iter().map(|part| part.select(matchers, hints));
-        Ok(merge(sets.collect::<Result<_, StorageError>>()?, hints.limit))
+        merge(sets.collect::<Result<_, StorageError>>()?, hints)
     }
 
     fn label_names(
