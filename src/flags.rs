@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
+use remote::read::ReadOptions;
 use remote::write::Version;
 
 use crate::memory::QueryMemory;
@@ -46,6 +47,8 @@ pub(crate) struct Flags {
     pub(crate) auto_reload_interval: Option<Duration>,
     pub(crate) web: WebFlags,
     pub(crate) storage: StorageFlags,
+    /// `--storage.remote.read-*`.
+    pub(crate) remote_read: ReadOptions,
     pub(crate) query: QueryFlags,
     pub(crate) scrape: ScrapeFlags,
     pub(crate) alerts: AlertFlags,
@@ -283,6 +286,13 @@ impl Values {
                 samples_per_chunk: u32::try_from(self.integer("storage.tsdb.samples-per-chunk"))
                     .unwrap_or(u32::MAX),
                 block_reload_interval: PromDuration(self.duration("storage.tsdb.block-reload-interval")),
+            },
+            remote_read: ReadOptions {
+                // As much as there can be where the number is too large for a count.
+                samples_max: self.text("storage.remote.read-sample-limit").parse::<f64>().unwrap_or(0.0)
+                    as usize,
+                concurrent_max: self.integer("storage.remote.read-concurrent-limit"),
+                frame_bytes: self.integer("storage.remote.read-max-bytes-in-frame"),
             },
             query: QueryFlags {
                 lookback_delta: self.duration("query.lookback-delta"),

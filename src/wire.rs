@@ -6,6 +6,7 @@
 
 mod alertmanagers;
 mod alerts;
+mod chunks;
 mod features;
 mod options;
 mod status;
@@ -130,6 +131,12 @@ impl Program {
             }
             None => None,
         };
+        let read_server = remote::read::Server::new(
+            flags.remote_read,
+            Arc::new(storage.clone()),
+            Arc::new(chunks::Chunks),
+            &registry,
+        )?;
         let query_log = Arc::new(QueryLog::new(Arc::clone(&clock)));
         let engine = options::engine(&flags, &reloader, &query_log);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
@@ -151,6 +158,7 @@ impl Program {
         }));
         let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
+            read_server: Arc::new(read_server),
             write_receiver,
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),

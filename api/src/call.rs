@@ -15,7 +15,7 @@ use crate::params::{Form, unescape_path};
 /// The most bytes of a request's body that are read for a form; Go's limit.
 const FORM_BYTES_MAX: usize = 10 << 20;
 
-/// The most bytes of a body that is handed on as it is: a remote write request, compressed.
+/// The most bytes of a body that is handed on as it is, such as a remote write request.
 const UPLOAD_BYTES_MAX: usize = 32 << 20;
 
 /// A request.

@@ -18,6 +18,7 @@ use crate::compress::Encoding;
 use crate::readiness::Phase;
 use crate::respond::{ApiHandler, api, no_content, plain_error, redirect};
 use crate::server::App;
+use crate::stream::{StreamHandler, stream};
 use crate::{cors, federate, management, metrics_page, openapi, pages, v1};
 
 /// A handler that writes its own response.
@@ -34,6 +35,8 @@ pub(crate) enum Handler {
     Blocking(PlainHandler),
     /// Likewise; takes the body as it is.
     Upload(PlainHandler),
+    /// Likewise; sends its answer piece by piece.
+    Stream(StreamHandler),
     /// At once; must not block.
     Inline(PlainHandler),
 }
@@ -133,6 +136,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/admin/tsdb/delete_series", POST_PUT, v1::admin::delete_series),
     api_endpoint("/api/v1/admin/tsdb/clean_tombstones", POST_PUT, v1::admin::clean_tombstones),
     api_endpoint("/api/v1/admin/tsdb/snapshot", POST_PUT, v1::admin::snapshot),
+    gated("/api/v1/read", POST, Handler::Stream(v1::read::read)),
     gated("/api/v1/write", POST, Handler::Upload(v1::write::write)),
     open("/api/v1/status/walreplay", GET, Handler::ApiUncompressed(v1::tsdb::wal_replay)),
     open("/api/v1/notifications", GET, Handler::ApiUncompressed(v1::notifications::notifications)),
@@ -215,7 +219,7 @@ async fn answer(app: &Arc<App>, index: usize, request: Request) -> Response<Body
 async fn run(app: &Arc<App>, handler: Handler, request: Request) -> Response<Body> {
     let reading = async {
         match handler {
-            Handler::Upload(_) => Call::read_upload(request, Cancel::new()).await,
+            Handler::Upload(_) | Handler::Stream(_) => Call::read_upload(request, Cancel::new()).await,
             _ => Call::read(request, Cancel::new()).await,
         }
     };
@@ -233,6 +237,7 @@ async fn run(app: &Arc<App>, handler: Handler, request: Request) -> Response<Bod
                 plain_error(StatusCode::INTERNAL_SERVER_ERROR, "the handler of the request failed")
             })
         }
+        Handler::Stream(handler) => stream(app, call, handler).await,
         Handler::ApiUncompressed(handler) => api(app, call, handler, Encoding::Identity).await,
         Handler::Api(handler) => {
             let encoding = Encoding::accepted(&call.headers);

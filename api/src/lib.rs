@@ -40,6 +40,7 @@ mod respond;
 mod selector;
 pub mod server;
 pub mod state;
+mod stream;
 mod usage;
 mod v1;
 pub mod web_config;

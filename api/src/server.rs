@@ -62,6 +62,8 @@ pub struct Parts {
     pub local_storage: Arc<dyn Queryable>,
     /// Keeps exemplars.
     pub exemplars: Arc<dyn ExemplarSource>,
+    /// Answers remote reads.
+    pub read_server: Arc<remote::read::Server>,
     /// Takes remote write; `None` if that isn't switched on.
     pub write_receiver: Option<Arc<remote::write::Receiver>>,
     /// Answers queries.

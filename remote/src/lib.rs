@@ -1,16 +1,21 @@
-//! Other systems: samples that are pushed to Ferula.
+//! Other systems: samples that are pushed to Ferula, and that others read from it.
 //!
 //! # Vocabulary
 //!
 //! - **remote write**: samples pushed as protobuf in snappy, version 1.0 with all labels in every series, or
 //!   2.0 with a table of symbols.
 //! - **receiver**: the side that is pushed to.
+//! - **remote read**: samples that others ask for, as samples or as chunks in frames.
 //!
 //! # Invariants
 //!
-//! - Samples go out through [`model::storage::Appender`] alone.
+//! - Samples go out through [`model::storage::Appender`] alone, and are read through [`model::storage::Queryable`].
+//! - What a chunk is, only the storage knows: chunks are made by a [`read::ChunkEncoder`].
 //! - This crate knows wire formats but no HTTP server: it takes a body and headers, and gives back a status.
 //! - Bytes from the network never cause a panic or an allocation that they size unchecked.
 
+mod protobuf;
+pub mod read;
+mod snappy;
 pub mod wire;
 pub mod write;

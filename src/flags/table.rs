@@ -65,7 +65,6 @@ const fn flag(
 
 const NO_AGENT: State = Missing("there is no agent mode");
 const NO_CONCURRENT_RULES: State = Missing("the rules of a group are evaluated one after the other");
-const NO_REMOTE_READ: State = Missing("there is no remote read");
 const NO_REMOTE_WRITE: State = Missing("there is no remote write");
 const NO_CONSOLES: State = Missing("there are no console templates");
 const OWN_WAL: State =
@@ -225,19 +224,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         NO_REMOTE_WRITE,
         "How long to wait for remote write at shutdown and reload",
     ),
-    flag(
-        "storage.remote.read-sample-limit",
-        Float,
-        "5e7",
-        NO_REMOTE_READ,
-        "Samples that a remote read may return",
-    ),
-    flag("storage.remote.read-concurrent-limit", Integer, "10", NO_REMOTE_READ, "Remote reads at a time"),
+    flag("storage.remote.read-sample-limit", Float, "5e7", Works, "Samples that a remote read may return"),
+    flag("storage.remote.read-concurrent-limit", Integer, "10", Works, "Remote reads at a time"),
     flag(
         "storage.remote.read-max-bytes-in-frame",
         Integer,
         "1048576",
-        NO_REMOTE_READ,
+        Works,
         "Bytes in a frame of a streamed remote read",
     ),
     flag("web.search.max-limit", Integer, "10000", Works, "Results that a search may ask for"),

@@ -9,6 +9,7 @@ pub(crate) mod metadata;
 pub(crate) mod notifications;
 pub(crate) mod parse;
 pub(crate) mod query;
+pub(crate) mod read;
 pub(crate) mod rules;
 pub(crate) mod search;
 pub(crate) mod self_metrics;

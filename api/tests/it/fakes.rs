@@ -17,6 +17,7 @@ use model::metadata::{Metadata, MetricType};
 use model::storage::*;
 use model::time::{ManualClock, TimestampMs};
 use promql::engine::{Engine, EngineOptions};
+use remote::read::{Chunk, ChunkEncoder, ReadOptions};
 
 /// The time at which the fake program stands still: 2015-07-01T20:10:51.781Z.
 pub(crate) const NOW_MS: TimestampMs = 1_435_781_451_781;
@@ -387,6 +388,18 @@ pub(crate) fn samples() -> FakeStorage {
     FakeStorage(Arc::new(series.into_iter().map(of_pairs).collect()))
 }
 
+/// One chunk a series, with the number of its samples as its only byte.
+#[derive(Debug)]
+struct FakeChunks;
+
+impl ChunkEncoder for FakeChunks {
+    fn encode(&self, samples: &SampleColumns, out: &mut Vec<Chunk>) {
+        if let (Some(mint), Some(maxt)) = (samples.timestamps.first(), samples.timestamps.last()) {
+            out.push(Chunk { mint: *mint, maxt: *maxt, encoding: 1, bytes: vec![samples.len() as u8] });
+        }
+    }
+}
+
 /// A fake program with its parts.
 pub(crate) fn parts(storage: FakeStorage) -> Parts {
     let program = Arc::new(FakeProgram::default());
@@ -395,10 +408,15 @@ pub(crate) fn parts(storage: FakeStorage) -> Parts {
     let notifications = Notifications::new(clock.clone(), 1, &registry).unwrap();
     let readiness = Readiness::new();
     readiness.set(Phase::Ready);
+    let read_options = ReadOptions { samples_max: 0, concurrent_max: 0, frame_bytes: 1 << 20 };
+    let read_storage = Arc::new(storage.clone());
+    let read_server =
+        remote::read::Server::new(read_options, read_storage, Arc::new(FakeChunks), &registry).unwrap();
     Parts {
         storage: Arc::new(storage.clone()),
         local_storage: Arc::new(storage),
         exemplars: program.clone(),
+        read_server: Arc::new(read_server),
         write_receiver: None,
         engine: Arc::new(Engine::new(EngineOptions::default())),
         targets: program.clone(),

@@ -17,10 +17,9 @@ use super::cache::{Cache, Key};
 use super::decode::{LabelsError, Series, Symbols, exemplar, metadata, sample};
 use super::histogram::histogram;
 use super::{v1, v2};
+use crate::snappy::decompress;
 use crate::wire::{Fields, WireError};
 
-/// The longest request after decompression; the reference's bound. A sender's are about 500 kB.
-const DECODED_BYTES_MAX: usize = 32 << 20;
 /// Requests that are worked on at the same time; each holds its body and its batch. Others are told to come
 /// again, which holds the sender back.
 const CONCURRENT_MAX: usize = 64;
@@ -264,14 +263,6 @@ impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn decompress(body: &[u8]) -> Result<Vec<u8>, String> {
-    let len = snap::raw::decompress_len(body).map_err(|error| error.to_string())?;
-    if len > DECODED_BYTES_MAX {
-        return Err(format!("snappy: decoded block is too large: {len} bytes, limit {DECODED_BYTES_MAX}"));
-    }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(|error| error.to_string())
 }
 
 /// The table of symbols of a 2.0 request.

@@ -1,0 +1,53 @@
+//! Protobuf, as far as writing messages goes; see [`crate::wire`] for what the bytes mean.
+
+/// Appends a varint.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes a varint takes.
+pub(crate) fn varint_bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn put_tag(out: &mut Vec<u8>, field: u32, wire_type: u32) {
+    put_varint(out, u64::from(field << 3 | wire_type));
+}
+
+/// Appends an unsigned number.
+pub(crate) fn put_varint_field(out: &mut Vec<u8>, field: u32, value: u64) {
+    put_tag(out, field, 0);
+    put_varint(out, value);
+}
+
+/// Appends a number of type `sint32`.
+pub(crate) fn put_sint32(out: &mut Vec<u8>, field: u32, value: i32) {
+    put_varint_field(out, field, u64::from((value << 1 ^ value >> 31).cast_unsigned()));
+}
+
+/// Appends a float.
+pub(crate) fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
+    put_tag(out, field, 1);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// Appends a message, a text or bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_tag(out, field, 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a repeated `double`, packed; nothing if it is empty.
+pub(crate) fn put_packed_doubles(out: &mut Vec<u8>, field: u32, values: &[f64]) {
+    if values.is_empty() {
+        return;
+    }
+    put_tag(out, field, 2);
+    put_varint(out, size_of_val(values) as u64);
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
+}
