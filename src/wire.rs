@@ -8,6 +8,7 @@ mod alertmanagers;
 mod alerts;
 mod features;
 mod options;
+mod remote_write;
 mod status;
 mod storage;
 mod targets;
@@ -24,6 +25,7 @@ use model::names::ValidationScheme;
 use model::time::{Clock, SystemClock};
 use prometheus::Registry;
 use promql::engine::Engine;
+use remote::write::sender::{Sender, SenderParts};
 use remote::write::{Receiver, ReceiverOptions};
 use rules::group::Sources;
 use rules::manager::{AlertSink, ManagerParts};
@@ -82,6 +84,7 @@ struct Program {
     notifications: Notifications,
     signals: Signals,
     scraping: Arc<scrape::Manager>,
+    sender: Arc<Sender>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
     /// Where links to this server lead, without a slash at the end.
@@ -127,6 +130,15 @@ impl Program {
             }
             None => None,
         };
+        let sender = SenderParts {
+            log: Arc::new(storage.clone()),
+            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(&scraping))),
+            clock: Arc::clone(&clock),
+            runtime: Handle::current(),
+            user_agent: format!("Ferula/{}", crate::version::VERSION),
+            flush_deadline: flags.storage.remote_flush_deadline,
+        };
+        let sender = Arc::new(Sender::new(sender, &registry)?);
         let engine = options::engine(&flags, &reloader);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
         let notifier_metrics = Arc::new(notify::Metrics::new(&registry, &clock)?);
@@ -189,6 +201,7 @@ impl Program {
             notifications,
             signals,
             scraping,
+            sender,
             rules,
             notifier,
             external_url,
@@ -211,6 +224,8 @@ impl Program {
         self.scraping.shutdown().await;
         tracing::info!("Stopping notifier...");
         self.notifier.shutdown().await;
+        tracing::info!("Stopping remote storage...");
+        self.sender.shutdown().await;
         if let Some(db) = self.storage.take() {
             tracing::info!("Closing storage...");
             // What a checkpoint couldn't hold is in the log: the next start replays it.
@@ -253,8 +268,14 @@ impl Program {
             runtime,
         };
         let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
-        let parts: Vec<Box<dyn Part>> =
-            vec![Box::new(limits), Box::new(scraping), Box::new(notifying), Box::new(rules)];
+        let sending = remote_write::Sending(Arc::clone(&self.sender));
+        let parts: Vec<Box<dyn Part>> = vec![
+            Box::new(limits),
+            Box::new(sending),
+            Box::new(scraping),
+            Box::new(notifying),
+            Box::new(rules),
+        ];
         // An error is in the log and in the metrics; what could be applied is.
         let _ = self.on_reloader(move |reloader| reloader.start(parts)).await;
         self.notifications.remove(STARTING_UP);
