@@ -132,8 +132,8 @@ impl Setup {
         metrics
             .flat_map(|(kind, metrics)| metrics.iter().map(move |metric| (kind, metric)))
             .map(|(kind, metric)| match kind {
-                Kind::COUNTER => metric.get_counter().value(),
-                _ => metric.get_gauge().value(),
+                Kind::COUNTER => metric.get_counter().get_value(),
+                _ => metric.get_gauge().get_value(),
             })
             .sum()
     }
@@ -198,13 +198,16 @@ fn what_is_stored_after_the_start_arrives_in_order() {
 #[test]
 fn labels_are_added_and_relabelled_and_dropped_series_are_counted() {
     let setup = Setup::new();
-    let mut rule = relabel::Config {
+    let rule = relabel::Config {
         source_labels: vec!["i".to_owned()],
         regex: model::regex::AnchoredRegex::new("1").unwrap(),
         action: relabel::Action::Drop,
-        ..relabel::Config::default()
+        separator: ";".to_owned(),
+        modulus: 0,
+        target_label: String::new(),
+        replacement: "$1".to_owned(),
+        scheme: model::names::ValidationScheme::Utf8,
     };
-    rule.validate(model::names::ValidationScheme::Utf8).unwrap();
     let external_labels = Labels::from_pairs([("zone", "b"), ("i", "never")]);
     setup
         .sender
@@ -389,6 +392,7 @@ fn histograms_exemplars_and_metadata_arrive_as_they_are() {
         for (at, value) in histograms().into_iter().enumerate() {
             let mut batch = Batch::default();
             let series = batch.add_series(labels(at));
+            // Histograms and exemplars come together.
             batch.histograms.push(HistogramSample { series, timestamp_ms: 10, value });
             batch.exemplars.push((series, exemplar.clone()));
             assert_eq!(setup.db.commit(&batch).unwrap().rejected, []);

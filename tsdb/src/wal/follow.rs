@@ -286,7 +286,10 @@ fn take_samples(samples: &mut ShardSamples, commit: &mut LogCommit) {
 
 impl Log for Db {
     fn follow(&self, name: &str) -> Result<Box<dyn LogFollower>, StorageError> {
-        Ok(Box::new(Follower::new(Arc::clone(&self.head), name)))
+        let follower = Follower::new(Arc::clone(&self.head), name);
+        // A crash from now on mustn't make it begin anew.
+        self.save_followers();
+        Ok(Box::new(follower))
     }
 
     fn confirm(&self, name: &str, number: u64) {

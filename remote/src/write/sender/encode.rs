@@ -10,7 +10,7 @@
 //! both  Sample { 1 double value, 2 int64 timestamp }      Exemplar { 1 labels, 2 value, 3 timestamp }
 //! ```
 //!
-//! As in the reference, every sample is a series of its own in the request. The buffers are used again and
+//! As in the reference, every sample is a series of its own in the request; its exemplars are with it. The buffers are used again and
 //! again; a request costs no allocation for a series, but for the table of 2.0's symbols.
 
 use bytes::Bytes;
@@ -73,18 +73,19 @@ impl Encoder {
                 put_sample(&mut self.part, *value, item.timestamp_ms);
                 2
             }
-            Value::Exemplar(exemplar) => {
-                put_labels(&mut self.part, &exemplar.0);
-                put_double(&mut self.part, 2, exemplar.1);
-                put_varint_field(&mut self.part, 3, item.timestamp_ms.cast_unsigned());
-                3
-            }
             Value::Histogram(histogram) => {
                 put_histogram(&mut self.part, histogram, item.timestamp_ms);
                 4
             }
         };
         put_bytes(&mut self.series, field, &self.part);
+        for exemplar in &item.exemplars {
+            self.part.clear();
+            put_labels(&mut self.part, &exemplar.labels);
+            put_double(&mut self.part, 2, exemplar.value);
+            put_varint_field(&mut self.part, 3, exemplar.timestamp_ms.cast_unsigned());
+            put_bytes(&mut self.series, 3, &self.part);
+        }
         put_bytes(&mut self.message, 1, &self.series);
     }
 
@@ -116,14 +117,15 @@ impl Encoder {
                 put_histogram(&mut self.part, histogram, item.timestamp_ms);
                 3
             }
-            Value::Exemplar(exemplar) => {
-                symbols.put_refs(&mut self.part, &exemplar.0);
-                put_double(&mut self.part, 2, exemplar.1);
-                put_varint_field(&mut self.part, 3, item.timestamp_ms.cast_unsigned());
-                4
-            }
         };
         put_bytes(&mut self.series, field, &self.part);
+        for exemplar in &item.exemplars {
+            self.part.clear();
+            symbols.put_refs(&mut self.part, &exemplar.labels);
+            put_double(&mut self.part, 2, exemplar.value);
+            put_varint_field(&mut self.part, 3, exemplar.timestamp_ms.cast_unsigned());
+            put_bytes(&mut self.series, 4, &self.part);
+        }
         if let Some(metadata) = families.of_series(item.labels.metric_name()) {
             self.part.clear();
             put_varint_field(&mut self.part, 1, type_number(metadata.metric_type));

@@ -198,10 +198,10 @@ impl Endpoint {
                 url = shared.config.url,
                 "Failed to flush all samples on shutdown; they are sent after a restart"
             );
+            // From then on nothing takes from the shards: what is in them stays to be sent.
+            let _ = keeper.await;
         }
         shared.shards.cut_off();
-        // Nothing takes from the shards any more: what is in them stays to be sent.
-        let _ = keeper.await;
         shared.confirm();
         shared.all_metrics.remove(&shared.config.name, &shared.config.url);
     }

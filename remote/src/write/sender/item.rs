@@ -6,7 +6,7 @@ use model::labels::Labels;
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
-/// A sample or an exemplar on its way, with the labels that the endpoint sees.
+/// A sample on its way, with the labels that the endpoint sees.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     /// The commit it is of.
@@ -14,6 +14,16 @@ pub(super) struct Item {
     pub(super) labels: Labels,
     pub(super) timestamp_ms: TimestampMs,
     pub(super) value: Value,
+    /// What a sample has beside it: receivers take exemplars only with a sample.
+    pub(super) exemplars: Vec<SentExemplar>,
+}
+
+/// An exemplar.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SentExemplar {
+    pub(super) labels: Labels,
+    pub(super) timestamp_ms: TimestampMs,
+    pub(super) value: f64,
 }
 
 /// See [`Item`].
@@ -21,8 +31,6 @@ pub(super) struct Item {
 pub(super) enum Value {
     Float(f64),
     Histogram(Arc<HistogramValue>),
-    /// The exemplar's own labels, and its value.
-    Exemplar(Arc<(Labels, f64)>),
 }
 
 /// How many of each kind.
@@ -37,21 +45,20 @@ impl Counts {
     pub(super) fn of(items: &[Item]) -> Self {
         let mut counts = Counts::default();
         for item in items {
-            match item.value {
-                Value::Float(_) => counts.samples += 1,
-                Value::Histogram(_) => counts.histograms += 1,
-                Value::Exemplar(_) => counts.exemplars += 1,
-            }
+            let one = Counts::one(&item.value, item.exemplars.len());
+            counts.samples += one.samples;
+            counts.histograms += one.histograms;
+            counts.exemplars += one.exemplars;
         }
         counts
     }
 
-    /// One item of this kind.
-    pub(super) fn one(value: &Value) -> Self {
+    /// A sample with so many exemplars.
+    pub(super) fn one(value: &Value, exemplars: usize) -> Self {
+        let exemplars = exemplars as u64;
         match value {
-            Value::Float(_) => Counts { samples: 1, ..Counts::default() },
-            Value::Histogram(_) => Counts { histograms: 1, ..Counts::default() },
-            Value::Exemplar(_) => Counts { exemplars: 1, ..Counts::default() },
+            Value::Float(_) => Counts { samples: 1, histograms: 0, exemplars },
+            Value::Histogram(_) => Counts { samples: 0, histograms: 1, exemplars },
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) enum DropReason {
     DroppedSeries,
     UnknownSeries,
     CustomBuckets,
+    /// An exemplar whose series has no sample in its commit.
+    NoSample,
 }
 
 impl DropReason {
@@ -28,6 +30,7 @@ impl DropReason {
             DropReason::DroppedSeries => "dropped_series",
             DropReason::UnknownSeries => "unintentionally_dropped_series",
             DropReason::CustomBuckets => "nhcb_in_rw1_not_supported",
+            DropReason::NoSample => "exemplar_without_sample",
         }
     }
 }
@@ -261,8 +264,13 @@ impl Metrics {
     }
 }
 
-const DROP_REASONS: [DropReason; 4] =
-    [DropReason::TooOld, DropReason::DroppedSeries, DropReason::UnknownSeries, DropReason::CustomBuckets];
+const DROP_REASONS: [DropReason; 5] = [
+    DropReason::TooOld,
+    DropReason::DroppedSeries,
+    DropReason::UnknownSeries,
+    DropReason::CustomBuckets,
+    DropReason::NoSample,
+];
 
 /// The metrics of one endpoint.
 #[derive(Debug)]

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hashbrown::HashMap;
+use model::labels::Labels;
 use model::log::{LogCommit, LogFollower};
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
 use super::endpoint::Shared;
-use super::item::{Counts, Item, Value};
+use super::item::{Counts, Item, SentExemplar, Value};
 use super::metrics::DropReason;
 use super::series::{Sent, SeriesCache};
 use crate::write::Version;
@@ -28,6 +30,9 @@ pub(super) struct Reader {
 
 /// The shards take nothing any more.
 struct CutOff;
+
+/// Exemplars that wait for their series' sample.
+type Exemplars = HashMap<Labels, Vec<SentExemplar>>;
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, follower: Box<dyn LogFollower>, counted: Arc<AtomicU64>) -> Self {
@@ -69,26 +74,41 @@ impl Reader {
         for series in &commit.gone {
             self.series.remove(*series);
         }
+        let mut exemplars = self.exemplars(commit);
         for sample in &commit.floats {
             let sent = self.series.get(sample.series, &*self.follower);
-            self.shared.put(commit.number, sent, sample.timestamp_ms, Value::Float(sample.value))?;
+            let value = Value::Float(sample.value);
+            self.shared.put(commit.number, sent, sample.timestamp_ms, value, &mut exemplars)?;
         }
         if self.shared.config.send_native_histograms {
             for sample in commit.histograms.drain(..) {
                 let sent = self.series.get(sample.series, &*self.follower);
                 let value = Value::Histogram(Arc::new(sample.value));
-                self.shared.put(commit.number, sent, sample.timestamp_ms, value)?;
+                self.shared.put(commit.number, sent, sample.timestamp_ms, value, &mut exemplars)?;
             }
         }
-        if self.shared.config.send_exemplars {
-            for (labels, exemplar) in commit.exemplars.drain(..) {
-                let sent = self.series.of_labels(labels);
-                let timestamp_ms = exemplar.timestamp_ms.unwrap_or_default();
-                let value = Value::Exemplar(Arc::new((exemplar.labels, exemplar.value)));
-                self.shared.put(commit.number, &sent, timestamp_ms, value)?;
-            }
-        }
+        let left = exemplars.values().map(|exemplars| exemplars.len() as u64).sum();
+        let left = Counts { exemplars: left, ..Counts::default() };
+        self.shared.metrics.note_dropped(left, DropReason::NoSample);
         Ok(())
+    }
+
+    /// The exemplars of a commit by the labels that the endpoint sees.
+    fn exemplars(&self, commit: &mut LogCommit) -> Exemplars {
+        let mut exemplars = Exemplars::new();
+        if !self.shared.config.send_exemplars {
+            return exemplars;
+        }
+        for (labels, exemplar) in commit.exemplars.drain(..) {
+            if let Sent::As(labels, _) = self.series.of_labels(labels) {
+                exemplars.entry(labels).or_default().push(SentExemplar {
+                    labels: exemplar.labels,
+                    timestamp_ms: exemplar.timestamp_ms.unwrap_or_default(),
+                    value: exemplar.value,
+                });
+            }
+        }
+        exemplars
     }
 
     /// Counts what a commit brings.
@@ -135,10 +155,16 @@ impl Shared {
     }
 
     /// Puts a sample into its shard, unless it isn't sent.
-    fn put(&self, commit: u64, sent: &Sent, timestamp_ms: TimestampMs, value: Value) -> Result<(), CutOff> {
-        let counts = Counts::one(&value);
+    fn put(
+        &self,
+        commit: u64,
+        sent: &Sent,
+        timestamp_ms: TimestampMs,
+        value: Value,
+        exemplars: &mut Exemplars,
+    ) -> Result<(), CutOff> {
         let drop_for = |reason| {
-            self.metrics.note_dropped(counts, reason);
+            self.metrics.note_dropped(Counts::one(&value, 0), reason);
             self.traffic.dropped.add(1);
             Ok(())
         };
@@ -154,8 +180,10 @@ impl Shared {
             return drop_for(DropReason::CustomBuckets);
         }
         self.newest_queued_ms.fetch_max(timestamp_ms, Ordering::Relaxed);
-        self.metrics.add_pending(counts);
-        let item = Item { commit, labels: labels.clone(), timestamp_ms, value };
+        let exemplars = if exemplars.is_empty() { None } else { exemplars.remove(labels) };
+        let exemplars = exemplars.unwrap_or_default();
+        self.metrics.add_pending(Counts::one(&value, exemplars.len()));
+        let item = Item { commit, labels: labels.clone(), timestamp_ms, value, exemplars };
         match self.shards.push(item, hash) {
             Some(waited) => {
                 self.metrics.enqueue_retries.inc_by(u64::from(waited));
