@@ -43,8 +43,12 @@ pub(crate) struct Config {
     pub(crate) remote_write: Vec<RemoteWrite>,
     /// What `rule_files` says, as paths.
     pub(crate) rule_patterns: Vec<PathBuf>,
-    /// The rules of the files that the patterns match; empty until they are asked for.
+    /// The files that these match.
+    pub(crate) rule_files: Vec<PathBuf>,
+    /// The rules of those files; empty until they are asked for.
     pub(crate) rules: Vec<(PathBuf, Vec<GroupConfig>)>,
+    /// The sections that an agent has no use for, and refuses.
+    pub(crate) server_sections: Vec<&'static str>,
     /// What the file asks for that can't be done yet.
     pub(crate) unsupported: Vec<Unsupported>,
     /// Oddities that are no errors.
@@ -64,6 +68,7 @@ impl Config {
     pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Config, ConfigError> {
         let mut written: file::File = yaml::read(path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
+        let server_sections = written.server_sections();
         let mut warnings = Vec::new();
         let mut global = Global::new(path, written.global.clone(), environment, &mut warnings)?;
         global.set_directory(directory);
@@ -81,9 +86,10 @@ impl Config {
         let names = global.scrape.metric_name_validation_scheme;
         let alerting = AlertingConfig::new(path, written.alerting.take(), names)?;
         let rule_patterns = rule_files::patterns(path, written.rule_files.as_ref())?;
-        files.extend(rule_files::matched(&rule_patterns));
+        let rule_files = rule_files::matched(&rule_patterns);
+        files.extend(rule_files.iter().cloned());
         let remote_write = remote_write::check(path, written.remote_write.take(), names)?;
-        let unsupported = unsupported::find(path, &written, &global, &remote_write);
+        let unsupported = unsupported::find(path, &written, &remote_write);
         let remote_write: Vec<RemoteWrite> = remote_write.into_iter().map(|section| section.value).collect();
         let sections = print::Sections {
             global: &global,
@@ -102,7 +108,9 @@ impl Config {
             alerting,
             remote_write,
             rule_patterns,
+            rule_files,
             rules,
+            server_sections,
             unsupported,
             warnings,
             files,
@@ -124,9 +132,8 @@ impl Config {
         if !unsupported.is_empty() {
             return Err(unsupported.join("; "));
         }
-        let files = rule_files::matched(&config.rule_patterns);
-        config.rules =
-            rule_files::load(&files, &config.rule_checks(features)).map_err(|error| error.to_string())?;
+        let rules = rule_files::load(&config.rule_files, &config.rule_checks(features));
+        config.rules = rules.map_err(|error| error.to_string())?;
         Ok(config)
     }
 }

@@ -19,6 +19,7 @@ use model::byte_size::ByteSize;
 use model::duration::PromDuration;
 use remote::write::Version;
 
+use crate::memory::QueryMemory;
 use crate::version;
 use table::{FEATURES, FLAGS, Flag, Kind, State};
 
@@ -101,6 +102,7 @@ pub(crate) struct QueryFlags {
     pub(crate) timeout: Duration,
     pub(crate) max_concurrency: usize,
     pub(crate) max_samples: usize,
+    pub(crate) memory: QueryMemory,
 }
 
 /// `--scrape.*`.
@@ -290,6 +292,7 @@ impl Values {
                 timeout: self.duration("query.timeout"),
                 max_concurrency: self.integer("query.max-concurrency"),
                 max_samples: self.integer("query.max-samples"),
+                memory: self.query_memory(),
             },
             scrape: ScrapeFlags {
                 adjust_timestamps: self.switch("scrape.adjust-timestamps"),
@@ -325,7 +328,19 @@ impl Values {
         if time.is_empty() {
             (if has_size { "0s" } else { DEFAULT_RETENTION }).clone_into(time);
         }
+        let memory = self.query_memory();
+        all.insert("query.max-memory".to_owned(), memory.each.to_string());
+        all.insert("query.max-total-memory".to_owned(), memory.total.to_string());
         all
+    }
+
+    /// 0 is no limit.
+    fn query_memory(&self) -> QueryMemory {
+        let machine = QueryMemory::of_machine();
+        QueryMemory {
+            each: self.text("query.max-memory").parse().unwrap_or(machine.each),
+            total: self.text("query.max-total-memory").parse().unwrap_or(machine.total),
+        }
     }
 
     fn remote_write_versions(&self) -> Vec<Version> {

@@ -3,10 +3,13 @@
 //! With flags alone it is the server, as Prometheus is; with a command (`ferula check config …`), or started
 //! under the name `promtool`, it is promtool. Only this crate knows all the others, and only it reads flags.
 
+mod active_queries;
 mod cli;
 mod config;
 mod flags;
 mod logging;
+mod memory;
+mod query_log;
 mod reload;
 mod shutdown;
 mod telemetry;

@@ -143,7 +143,7 @@ impl Reloader {
                 self.notifications.remove(CONFIGURATION_UNSUCCESSFUL);
             }
             Err(error) => {
-                self.notifications.add(CONFIGURATION_UNSUCCESSFUL);
+                self.notifications.add(CONFIGURATION_UNSUCCESSFUL, error);
                 tracing::error!(err = error, "Error reloading config");
             }
         }

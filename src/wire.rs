@@ -38,6 +38,7 @@ use tsdb::fs::RealFs;
 
 use crate::config::Config;
 use crate::flags::Flags;
+use crate::query_log::{Logging, QueryLog};
 use crate::reload::{Part, Reloader};
 use crate::shutdown::{Quit, Signals, Told};
 use crate::telemetry;
@@ -83,6 +84,8 @@ struct Program {
     readiness: Readiness,
     notifications: Notifications,
     signals: Signals,
+    engine: Arc<Engine>,
+    query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     sender: Arc<Sender>,
     rules: Arc<rules::manager::Manager>,
@@ -104,7 +107,7 @@ impl Program {
         let readiness = Readiness::new();
         let notifications =
             Notifications::new(Arc::clone(&clock), options.max_notification_subscribers, &registry)?;
-        notifications.add(STARTING_UP);
+        notifications.add(STARTING_UP, "");
         let reloader = Arc::new(Reloader::new(
             flags.config_file.clone(),
             flags.features.promql,
@@ -139,7 +142,8 @@ impl Program {
             flush_deadline: flags.storage.remote_flush_deadline,
         };
         let sender = Arc::new(Sender::new(sender, &registry)?);
-        let engine = options::engine(&flags, &reloader);
+        let query_log = Arc::new(QueryLog::new(Arc::clone(&clock)));
+        let engine = options::engine(&flags, &reloader, &query_log);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
         let notifier_metrics = Arc::new(notify::Metrics::new(&registry, &clock)?);
         let notifier =
@@ -163,7 +167,7 @@ impl Program {
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),
             exemplars: Arc::new(storage.clone()),
-            engine,
+            engine: Arc::clone(&engine),
             targets: Arc::new(targets::Targets(Arc::clone(&scraping))),
             alerts: Arc::new(alerts::Alerts { manager: Arc::clone(&rules), notifier: Arc::clone(&notifier) }),
             storage_status: Arc::new(storage.clone()),
@@ -200,6 +204,8 @@ impl Program {
             readiness,
             notifications,
             signals,
+            engine,
+            query_log,
             scraping,
             sender,
             rules,
@@ -217,7 +223,7 @@ impl Program {
             self.run().await;
         }
         self.readiness.set(Phase::Stopping);
-        self.notifications.add(SHUTTING_DOWN);
+        self.notifications.add(SHUTTING_DOWN, "");
         tracing::info!("Stopping rule manager...");
         self.rules.shutdown().await;
         tracing::info!("Stopping scrape manager...");
@@ -247,6 +253,8 @@ impl Program {
         tracing::info!(path = %path.display(), "Opening storage...");
         let open = spawn_blocking(move || Db::open(&path, options, Arc::new(RealFs), clock, &registry));
         let db = open.await.context("opening storage")?.context("opening storage")?;
+        // Only now is the data directory known to be no other process's.
+        self.query_log.open_active(&self.flags.storage.path, self.flags.query.max_concurrency);
         self.storage.opened(db);
         tracing::info!("Storage is open");
         Ok(())
@@ -268,10 +276,12 @@ impl Program {
             runtime,
         };
         let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
+        let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
         let sending = remote_write::Sending(Arc::clone(&self.sender));
         let parts: Vec<Box<dyn Part>> = vec![
             Box::new(limits),
             Box::new(sending),
+            Box::new(logging),
             Box::new(scraping),
             Box::new(notifying),
             Box::new(rules),

@@ -3,7 +3,7 @@
 
     tools/differential.py http://127.0.0.1:9090 http://127.0.0.1:9091 testdata/promql/differential.txt
 
-Each query of the list (one a line, `#` begins a comment) is asked of both servers as an instant query at the
+tools/random_queries.py makes up longer lists. Each query of the list (one a line, `#` begins a comment) is asked of both servers as an instant query at the
 end, in the middle and at the start of the range, and as a range query. Answers are the same if
 
 - both fail with the same status, error type and text, or both succeed;

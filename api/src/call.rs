@@ -1,11 +1,14 @@
 //! A request that has arrived whole.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::cancel::Cancel;
+use promql::engine::Origin;
 
 use crate::params::{Form, unescape_path};
 
@@ -32,7 +35,13 @@ pub(crate) struct Call {
     pub upload: Bytes,
     /// Set when the client goes away.
     pub cancel: Cancel,
+    /// The client's address, if it came over a network.
+    pub client: Option<IpAddr>,
 }
+
+/// The address of the client at the other end of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(pub(crate) IpAddr);
 
 /// Why a request can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +65,15 @@ impl ReadError {
 }
 
 impl Call {
+    /// Who asks, for the query log.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Http {
+            client_ip: self.client.map(|address| address.to_string()).unwrap_or_default(),
+            method: self.method.to_string(),
+            path: self.uri.path().to_owned(),
+        }
+    }
+
     /// Reads the body, if it is a form, and decodes the parameters.
     pub(crate) async fn read(request: Request<Body>, cancel: Cancel) -> Result<Call, ReadError> {
         let (parts, body) = request.into_parts();
@@ -67,8 +85,9 @@ impl Call {
         } else {
             form.clone_from(&query);
         }
+        let client = parts.extensions.get().map(|Client(address)| *address);
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        Ok(Call { form, query, method, uri, headers, upload: Bytes::new(), cancel })
+        Ok(Call { form, query, method, uri, headers, upload: Bytes::new(), cancel, client })
     }
 
     /// Reads the body as it is; parameters are those of the URL.
@@ -76,8 +95,9 @@ impl Call {
         let (parts, body) = request.into_parts();
         let upload = read_body(&parts.headers, body, UPLOAD_BYTES_MAX).await?;
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let client = parts.extensions.get().map(|Client(address)| *address);
         let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        Ok(Call { form: query.clone(), query, method, uri, headers, upload, cancel })
+        Ok(Call { form: query.clone(), query, method, uri, headers, upload, cancel, client })
     }
 
     /// The bytes of the path's segment that stands where the pattern, such as `/label/:name/values`, has one

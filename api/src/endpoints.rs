@@ -84,10 +84,12 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     open("/targets", GET, Handler::Blocking(pages::targets)),
     open("/rules", GET, Handler::Blocking(pages::rules)),
     open("/service-discovery", GET, Handler::Blocking(pages::service_discovery)),
+    open("/alertmanager-discovery", GET, Handler::Blocking(pages::alertmanagers)),
     open("/status", GET, Handler::Blocking(pages::status)),
     open("/tsdb-status", GET, Handler::Blocking(pages::tsdb_status)),
     open("/flags", GET, Handler::Blocking(pages::flags)),
     open("/config", GET, Handler::Blocking(pages::config)),
+    open("/assets/*filepath", GET, Handler::Inline(pages::asset)),
     open("/-/healthy", GET_HEAD, Handler::Inline(management::healthy)),
     gated("/-/ready", GET_HEAD, Handler::Inline(management::ready)),
     open("/-/reload", GET_POST_PUT, Handler::Blocking(management::reload)),
@@ -159,11 +161,13 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router.fallback(move |request: Request| fallback(fallback_app, request))
 }
 
-/// `/label/:name/values` as axum writes it: `/label/{name}/values`.
+/// `/label/:name/values` and `/assets/*filepath` as axum writes them: `/label/{name}/values`,
+/// `/assets/{*filepath}`.
 fn axum_pattern(pattern: &str) -> String {
-    let segments = pattern.split('/').map(|segment| match segment.strip_prefix(':') {
-        Some(name) => format!("{{{name}}}"),
-        None => segment.to_owned(),
+    let segments = pattern.split('/').map(|segment| match (segment.strip_prefix(':'), segment) {
+        (Some(name), _) => format!("{{{name}}}"),
+        (None, rest) if rest.starts_with('*') => format!("{{{rest}}}"),
+        (None, fixed) => fixed.to_owned(),
     });
     segments.collect::<Vec<_>>().join("/")
 }

@@ -25,6 +25,8 @@ const BUFFERED_CHANGES: usize = 10;
 pub struct Notification {
     /// What it says.
     pub text: String,
+    /// Why, if there is more to say.
+    pub detail: String,
     /// Since when.
     pub date_ms: TimestampMs,
     /// False in the change that tells of its end.
@@ -84,13 +86,15 @@ impl Notifications {
         })))
     }
 
-    /// Puts a notice up, if it isn't there.
-    pub fn add(&self, text: &str) {
+    /// Puts a notice up, if it isn't there with the same detail.
+    pub fn add(&self, text: &str, detail: &str) {
         let mut state = self.0.state.lock();
-        if state.notices.iter().any(|notice| notice.text == text) {
+        if state.notices.iter().any(|notice| notice.text == text && notice.detail == detail) {
             return;
         }
-        let notice = Notification { text: text.to_owned(), date_ms: self.0.clock.now_ms(), active: true };
+        let (text, detail) = (text.to_owned(), detail.to_owned());
+        let notice = Notification { text, detail, date_ms: self.0.clock.now_ms(), active: true };
+        state.notices.retain(|old| old.text != notice.text);
         state.notices.push(notice.clone());
         self.0.tell(&mut state, &notice);
     }
@@ -157,13 +161,13 @@ mod tests {
     #[test]
     fn subscribers_hear_what_is_up_and_every_change() {
         let notices = Notifications::new(Arc::new(ManualClock::new(5)), 1, &Registry::new()).unwrap();
-        notices.add("a");
-        notices.add("a");
+        notices.add("a", "");
+        notices.add("a", "");
         let mut subscriber = notices.subscribe().unwrap();
         assert!(notices.subscribe().is_none());
         notices.remove("a");
         notices.remove("b");
-        let notice = |active| Notification { text: "a".into(), date_ms: 5, active };
+        let notice = |active| Notification { text: "a".into(), detail: String::new(), date_ms: 5, active };
         assert_eq!(subscriber.try_recv(), Ok(notice(true)));
         assert_eq!(subscriber.try_recv(), Ok(notice(false)));
         assert!(subscriber.try_recv().is_err());
@@ -171,5 +175,14 @@ mod tests {
         drop(subscriber);
         notices.sweep();
         assert!(notices.subscribe().is_some());
+    }
+
+    #[test]
+    fn a_new_detail_takes_the_place_of_the_old_one() {
+        let notices = Notifications::new(Arc::new(ManualClock::new(5)), 1, &Registry::new()).unwrap();
+        notices.add("a", "line 1");
+        notices.add("a", "line 2");
+        let details: Vec<String> = notices.current().into_iter().map(|notice| notice.detail).collect();
+        assert_eq!(details, ["line 2"]);
     }
 }

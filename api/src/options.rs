@@ -35,6 +35,8 @@ pub struct ApiOptions {
     pub cors_origin: AnchoredRegex,
     /// `--web.page-title`.
     pub page_title: String,
+    /// The full page; without it plain pages are served.
+    pub page: Option<&'static ui::Page>,
     /// `--query.lookback-delta` in milliseconds, for federation.
     pub lookback_ms: i64,
 }
@@ -60,6 +62,7 @@ impl Default for ApiOptions {
             search_limit_max: 10_000,
             cors_origin: AnchoredRegex::new(".*").expect("a constant expression"),
             page_title: "Prometheus Time Series Collection and Processing Server".to_owned(),
+            page: None,
             lookback_ms: LOOKBACK_MS,
         }
     }

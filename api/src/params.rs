@@ -55,6 +55,11 @@ impl Form {
         self.all(name).next().unwrap_or("")
     }
 
+    /// Whether the parameter is there, be it empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
     /// All values of the parameter.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())

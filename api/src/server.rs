@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -24,10 +27,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
+use crate::call::Client;
 use crate::endpoints::{self, ENDPOINTS};
 use crate::http_metrics::{EndpointMetrics, HttpMetrics};
 use crate::notifications::Notifications;
 use crate::options::ApiOptions;
+use crate::pages::Index;
 use crate::readiness::Readiness;
 use crate::state::{
     AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
@@ -114,6 +119,8 @@ pub(crate) struct App {
     pub(crate) metrics: HttpMetrics,
     /// One for each of [`ENDPOINTS`].
     pub(crate) endpoint_metrics: Vec<EndpointMetrics>,
+    /// The full page's document, if the program has it.
+    pub(crate) index: Option<Index>,
     /// Which metrics have been asked for.
     pub(crate) usage: Usage,
     /// Set to true when the server ends: answers without an end are then ended.
@@ -181,6 +188,7 @@ impl App {
         let metrics = HttpMetrics::new(&parts.registry)?;
         let endpoint_metrics = ENDPOINTS.iter().map(|endpoint| metrics.endpoint(endpoint.pattern)).collect();
         Ok(App {
+            index: Index::new(&options),
             options,
             parts,
             metrics,
@@ -221,8 +229,9 @@ async fn accept(listener: TcpListener, connections: Connections, graceful: Arc<G
     loop {
         let Ok(permit) = Arc::clone(&connections.permits).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(serve(stream, connections.clone(), graceful.watcher(), permit));
+            Ok((stream, client)) => {
+                let client = Client(client.ip().to_canonical());
+                tokio::spawn(serve(stream, client, connections.clone(), graceful.watcher(), permit));
             }
             Err(error) => {
                 warn!(%error, "accepting a connection failed");
@@ -233,24 +242,48 @@ async fn accept(listener: TcpListener, connections: Connections, graceful: Arc<G
 }
 
 /// Serves one connection to its end; it counts against the limit until then.
-async fn serve(stream: TcpStream, connections: Connections, watcher: Watcher, _permit: OwnedSemaphorePermit) {
+async fn serve(
+    stream: TcpStream,
+    client: Client,
+    connections: Connections,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+) {
     // Answers are written whole; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = connections.web_config.as_ref().and_then(|watch| watch.current().tls.clone()) else {
-        return serve_http1(stream, connections, watcher).await;
+        return serve_http1(stream, client, connections, watcher).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            serve_http2(stream, connections, watcher).await;
+            serve_http2(stream, client, connections, watcher).await;
         }
-        Ok(Ok(stream)) => serve_http1(stream, connections, watcher).await,
+        Ok(Ok(stream)) => serve_http1(stream, client, connections, watcher).await,
         Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
         Err(_) => debug!("a TLS handshake took too long"),
     }
 }
 
-async fn serve_http1<S>(stream: S, connections: Connections, watcher: Watcher)
+/// The router for one connection: requests are told whose they are.
+#[derive(Clone)]
+struct OfClient {
+    client: Client,
+    router: TowerToHyperService<Router>,
+}
+
+impl Service<Request<Incoming>> for OfClient {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.client);
+        self.router.call(request)
+    }
+}
+
+async fn serve_http1<S>(stream: S, client: Client, connections: Connections, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -260,14 +293,14 @@ where
         .header_read_timeout(connections.read_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .pipeline_flush(true);
-    let service = TowerToHyperService::new(connections.router);
+    let service = OfClient { client, router: TowerToHyperService::new(connections.router) };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended with an error");
     }
 }
 
-async fn serve_http2<S>(stream: S, connections: Connections, watcher: Watcher)
+async fn serve_http2<S>(stream: S, client: Client, connections: Connections, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -277,7 +310,7 @@ where
         .keep_alive_interval(Some(connections.read_timeout))
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .max_concurrent_streams(HTTP2_STREAMS_MAX);
-    let service = TowerToHyperService::new(connections.router);
+    let service = OfClient { client, router: TowerToHyperService::new(connections.router) };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection ended with an error");

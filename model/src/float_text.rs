@@ -76,7 +76,7 @@ fn push_with(out: &mut String, value: f64, plain_for: impl Fn(i32) -> bool) {
         let _ = write!(out, "{}", value as i64);
         return;
     }
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     let shortest = Shortest::of(buffer.format_finite(value.abs()));
     if value < 0.0 {
         out.push('-');
@@ -93,7 +93,7 @@ struct Shortest {
 }
 
 impl Shortest {
-    /// Takes apart what ryu prints: `123.45`, `1e21`, `1.5e-7`, `0.001`.
+    /// Takes apart what zmij prints: `123.45`, `1e21`, `1.5e-7`, `0.001`.
     fn of(text: &str) -> Self {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let exponent: i32 = exponent.parse().unwrap_or(0);

@@ -21,7 +21,7 @@ mod validate;
 
 pub use bounds::bucket_bound;
 pub use buckets::Bucket;
-pub use combine::{Combined, Compensated, HistogramSum, IncompatibleSchemas};
+pub use combine::{Combined, HistogramSum, IncompatibleSchemas};
 pub use layout::{SpanBuilder, bucket_indexes};
 pub use limits::{BucketLimitExceeded, finest_schema_for_factor};
 pub use validate::{InvalidHistogram, is_exponential_schema, is_known_schema};

@@ -22,6 +22,7 @@ pub mod duration;
 pub mod exemplar;
 pub mod float_text;
 pub mod histogram;
+pub mod kahan;
 pub mod labels;
 pub mod log;
 pub mod matcher;

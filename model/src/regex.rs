@@ -10,6 +10,8 @@ mod expand;
 mod shape;
 mod syntax;
 
+use std::sync::{Arc, OnceLock};
+
 use regex_automata::meta;
 use regex_syntax::hir::{Hir, Look};
 
@@ -24,15 +26,36 @@ const COMPILED_BYTES_MAX: usize = 10 << 20;
 #[error("error parsing regexp: {0}")]
 pub struct RegexError(String);
 
-/// A compiled regular expression, anchored at both ends.
+/// A compiled regular expression, anchored at both ends. Clones share what is compiled.
 #[derive(Clone, Debug)]
-pub struct AnchoredRegex {
+pub struct AnchoredRegex(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
     pattern: String,
-    regex: meta::Regex,
+    /// The expression with its anchors.
+    anchored: Hir,
+    /// Made when it is first asked: a simple expression needs it for templates only. Not set if it can't be
+    /// made, which was found out before for all but simple ones.
+    automaton: OnceLock<Option<meta::Regex>>,
     /// Names of groups and their indexes; several groups may have the same.
     names: Vec<(String, usize)>,
     prefix: String,
     shape: Shape,
+}
+
+impl Compiled {
+    fn automaton(&self) -> Option<&meta::Regex> {
+        self.automaton.get_or_init(|| automaton(&self.anchored)).as_ref()
+    }
+}
+
+/// Compiles an expression; `None` if it is too large.
+fn automaton(anchored: &Hir) -> Option<meta::Regex> {
+    // Without a table of all states, which takes longer to make than most expressions are ever used for:
+    // states are made as texts lead to them.
+    let limits = meta::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX)).dfa(false);
+    meta::Builder::new().configure(limits).build_from_hir(anchored).ok()
 }
 
 impl AnchoredRegex {
@@ -46,30 +69,39 @@ impl AnchoredRegex {
         let shape = Shape::of(&hir);
         let prefix = shape::prefix(&hir);
         let anchored = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-        let limits = meta::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX));
-        let regex = meta::Builder::new()
-            .configure(limits)
-            .build_from_hir(&anchored)
-            .map_err(|_| RegexError(format!("expression too large: `{pattern}`")))?;
-        Ok(AnchoredRegex { pattern: pattern.to_owned(), regex, names, prefix, shape })
+        let compiled = Compiled {
+            pattern: pattern.to_owned(),
+            anchored,
+            automaton: OnceLock::new(),
+            names,
+            prefix,
+            shape,
+        };
+        if matches!(compiled.shape, Shape::General) && compiled.automaton().is_none() {
+            return Err(RegexError(format!("expression too large: `{pattern}`")));
+        }
+        Ok(AnchoredRegex(Arc::new(compiled)))
     }
 
     /// The expression as it was written, without anchors.
     pub fn as_str(&self) -> &str {
-        &self.pattern
+        &self.0.pattern
     }
 
     /// Whether the whole text matches.
     pub fn is_match(&self, text: &str) -> bool {
-        match self.shape.is_match(text) {
+        match self.0.shape.is_match(text) {
             Some(is_match) => is_match,
-            None => text.starts_with(&self.prefix) && self.regex.is_match(text),
+            None => {
+                let automaton = || self.0.automaton().is_some_and(|automaton| automaton.is_match(text));
+                text.starts_with(&self.0.prefix) && automaton()
+            }
         }
     }
 
     /// All texts that match, sorted, each once, if they are at most 256.
     pub fn set(&self) -> Option<&[String]> {
-        match &self.shape {
+        match &self.0.shape {
             Shape::Set(set) => Some(set),
             _ => None,
         }
@@ -77,26 +109,29 @@ impl AnchoredRegex {
 
     /// A text that everything that matches begins with; often empty.
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        &self.0.prefix
     }
 
     /// Whether every text matches, as with `.*`.
     pub fn matches_everything(&self) -> bool {
-        matches!(self.shape, Shape::Anything)
+        matches!(self.0.shape, Shape::Anything)
     }
 
     /// If the whole text matches, the template with `$1`, `${1}`, `$name`, `${name}` replaced by what the
     /// groups matched and `$$` by `$` (Go's `Regexp.Expand`).
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
-        let mut captures = self.regex.create_captures();
-        self.regex.captures(text, &mut captures);
+        let automaton = self.0.automaton()?;
+        let mut captures = automaton.create_captures();
+        automaton.captures(text, &mut captures);
         if !captures.is_match() {
             return None;
         }
         let part = |index| captures.get_group(index).map(|span| &text[span.range()]);
         let group = |name: &str| match expand::index(name) {
             Some(index) => part(index),
-            None => self.names.iter().filter(|(known, _)| known == name).find_map(|(_, index)| part(*index)),
+            None => {
+                self.0.names.iter().filter(|(known, _)| known == name).find_map(|(_, index)| part(*index))
+            }
         };
         let mut expanded = String::new();
         expand::expand(template, &mut expanded, group);
@@ -106,7 +141,7 @@ impl AnchoredRegex {
 
 impl PartialEq for AnchoredRegex {
     fn eq(&self, other: &Self) -> bool {
-        self.pattern == other.pattern
+        self.0.pattern == other.0.pattern
     }
 }
 
@@ -356,7 +391,7 @@ mod tests {
             ("a.+b", false),
         ] {
             let regex = AnchoredRegex::new(pattern).unwrap();
-            assert_eq!(!matches!(regex.shape, Shape::General), simple, "{pattern}");
+            assert_eq!(!matches!(regex.0.shape, Shape::General), simple, "{pattern}");
         }
         assert!(AnchoredRegex::new("^.*$").unwrap().matches_everything());
         assert_eq!(AnchoredRegex::new("^abc.*").unwrap().prefix(), "abc");
@@ -468,7 +503,7 @@ mod tests {
                 }
             }
             for member in regex.set().unwrap_or_default() {
-                prop_assert!(regex.regex.is_match(member.as_str()));
+                prop_assert!(regex.0.automaton().unwrap().is_match(member.as_str()));
             }
         }
 

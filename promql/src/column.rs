@@ -115,7 +115,8 @@ impl Column {
 /// Bytes that a float sample takes with its timestamp; one sample of the sample limit.
 const SAMPLE_BYTES: u64 = 16;
 
-fn histogram_bytes(histogram: &FloatHistogram) -> u64 {
+/// Bytes of a histogram on the heap.
+pub(crate) fn histogram_bytes(histogram: &FloatHistogram) -> u64 {
     let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
     let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
     let fields = size_of::<FloatHistogram>() + (buckets + spans + histogram.custom_values.len()) * 8;

@@ -3,6 +3,8 @@
 mod evaluate;
 mod gate;
 mod metrics;
+mod observe;
+mod parsed;
 mod stack;
 
 use std::fmt;
@@ -25,6 +27,9 @@ use crate::value::Value;
 use evaluate::Planned;
 use gate::Gate;
 use metrics::EngineMetrics;
+use observe::Active;
+pub use observe::{Origin, QueryObserver, QueryReport};
+use parsed::ParsedQueries;
 use stack::{TALL_STACK_BYTES, with_room_for};
 
 /// How old an instant selector's sample may be, unless a flag or a query says otherwise.
@@ -77,6 +82,8 @@ pub struct EngineOptions {
     pub memory_bytes_total_max: u64,
     /// Threads that one query is spread over; 0 for as many as there are processors.
     pub threads: usize,
+    /// Who is told of queries.
+    pub observer: Option<Arc<dyn QueryObserver>>,
 }
 
 impl Default for EngineOptions {
@@ -91,6 +98,7 @@ impl Default for EngineOptions {
             memory_bytes_per_query_max: 0,
             memory_bytes_total_max: 0,
             threads: 0,
+            observer: None,
         }
     }
 }
@@ -141,6 +149,8 @@ pub struct QueryRequest {
     pub cancel: Cancel,
     /// What to count.
     pub stats: StatsLevel,
+    /// Who asks; for the query log.
+    pub origin: Option<Origin>,
 }
 
 impl QueryRequest {
@@ -162,6 +172,7 @@ impl QueryRequest {
             timeout: None,
             cancel: Cancel::new(),
             stats: StatsLevel::Basic,
+            origin: None,
         }
     }
 }
@@ -269,6 +280,7 @@ pub struct Engine {
     options: EngineOptions,
     gate: Gate,
     ledger: Arc<Ledger>,
+    parsed: ParsedQueries,
     /// `None` if queries stay on the thread that they were asked on.
     pool: Option<Arc<rayon::ThreadPool>>,
     metrics: Option<EngineMetrics>,
@@ -280,6 +292,7 @@ impl Engine {
         Engine {
             gate: Gate::new(options.max_concurrency),
             ledger: Arc::new(Ledger::new(options.memory_bytes_total_max)),
+            parsed: ParsedQueries::default(),
             pool: pool(options.threads),
             metrics: None,
             options,
@@ -310,11 +323,6 @@ impl Engine {
     /// Tells the metrics whether queries are logged.
     pub fn set_query_log_enabled(&self, enabled: bool) {
         self.metrics.iter().for_each(|metrics| metrics.set_query_log_enabled(enabled));
-    }
-
-    /// Tells the metrics that a query couldn't be logged.
-    pub fn count_query_log_failure(&self) {
-        self.metrics.iter().for_each(EngineMetrics::count_query_log_failure);
     }
 
     /// Answers a query. Blocks until there is an answer: call it where that is allowed.
@@ -356,7 +364,10 @@ impl Engine {
     }
 
     fn plan(&self, request: &QueryRequest, optimise: bool) -> Result<(Target, Plan), QueryError> {
-        let expr = parse(&request.query, &self.options.features)
+        let parse = || parse(&request.query, &self.options.features);
+        let expr = self
+            .parsed
+            .get_or_parse(&request.query, parse)
             .map_err(|error| QueryError::Parse(error.to_string()))?;
         let lookback_ms = request.lookback_delta_ms.filter(|delta_ms| *delta_ms > 0);
         let (start_ms, end_ms, step_ms) = match request.time {
@@ -401,12 +412,46 @@ impl Engine {
             request.timeout.map_or(self.options.timeout, |timeout| timeout.min(self.options.timeout));
         let deadline = started.checked_add(timeout).unwrap_or(started + TIMEOUT_MAX);
         let _running = Running::of(self.metrics.as_ref());
-        let _turn = self.gate.enter(&request.cancel, deadline)?;
-        let queued = started.elapsed();
-        let planned = Planned { engine: self, request, plan, target, deadline, spent: (queued, planning) };
-        let result = planned.run(storage)?;
-        self.metrics.iter().for_each(|metrics| metrics.observe(&result.stats));
-        Ok(result)
+        let turn = self.gate.enter(&request.cancel, deadline);
+        let spent = (started.elapsed(), planning);
+        let observer = self.options.observer.as_deref();
+        let result = turn.and_then(|_turn| {
+            let _active = Active::new(observer, &request.query);
+            Planned { engine: self, request, plan, target, deadline, spent }.run(storage)
+        });
+        if let Ok(result) = &result {
+            self.metrics.iter().for_each(|metrics| metrics.observe(&result.stats));
+        }
+        if let Some(observer) = observer {
+            self.report(observer, request, &result, (spent.0, planning + started.elapsed()));
+        }
+        result
+    }
+
+    /// Tells the observer how a query ended, which waited so long and took so long in all.
+    fn report(
+        &self,
+        observer: &dyn QueryObserver,
+        request: &QueryRequest,
+        result: &Result<QueryResult, QueryError>,
+        (queue, exec_total): (Duration, Duration),
+    ) {
+        let timings = QueryTimings {
+            queue,
+            exec_total,
+            eval_total: exec_total.saturating_sub(queue),
+            ..QueryTimings::default()
+        };
+        let of_failed = QueryStats { timings, ..QueryStats::default() };
+        let report = QueryReport {
+            request,
+            stats: result.as_ref().map_or(&of_failed, |result| &result.stats),
+            error: result.as_ref().err(),
+        };
+        if let Err(error) = observer.ended(&report) {
+            self.metrics.iter().for_each(EngineMetrics::count_query_log_failure);
+            tracing::error!(%error, "can't log query");
+        }
     }
 }
 

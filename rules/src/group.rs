@@ -15,7 +15,7 @@ use model::storage::{
 };
 use model::time::TimestampMs;
 use parking_lot::Mutex;
-use promql::engine::{Engine, QueryError, QueryRequest};
+use promql::engine::{Engine, Origin, QueryError, QueryRequest};
 use promql::value::Value;
 
 use crate::alerting::{Alert, AlertingEvaluation, AlertingRule};
@@ -41,8 +41,10 @@ impl Sources {
         &self,
         expr: &str,
         at_ms: TimestampMs,
+        origin: Option<Origin>,
     ) -> Result<Vec<(Labels, SampleValue)>, QueryError> {
-        let result = self.engine.query(&*self.storage, &QueryRequest::instant(expr, at_ms))?;
+        let request = QueryRequest { origin, ..QueryRequest::instant(expr, at_ms) };
+        let result = self.engine.query(&*self.storage, &request)?;
         match result.value {
             Value::Vector { samples, .. } => Ok(samples),
             Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), SampleValue::Float(value))]),
@@ -51,13 +53,23 @@ impl Sources {
     }
 }
 
-impl QuerySource for Sources {
+/// What the templates of a group's alerts ask.
+#[derive(Debug)]
+struct GroupSources<'a> {
+    sources: &'a Sources,
+    origin: &'a Origin,
+}
+
+impl QuerySource for GroupSources<'_> {
     fn query(&self, expr: &str, at_ms: TimestampMs) -> Result<Vec<(Labels, f64)>, String> {
-        let vector = self.vector(expr, at_ms).map_err(|error| error.to_string())?;
-        let floats = vector.into_iter().filter_map(|(labels, value)| match value {
-            SampleValue::Float(value) => Some((labels, value)),
-            SampleValue::Histogram(_) => None,
-        });
+        let vector = self.sources.vector(expr, at_ms, Some(self.origin.clone()));
+        let floats =
+            vector.map_err(|error| error.to_string())?.into_iter().filter_map(
+                |(labels, value)| match value {
+                    SampleValue::Float(value) => Some((labels, value)),
+                    SampleValue::Histogram(_) => None,
+                },
+            );
         Ok(floats.collect())
     }
 }
@@ -295,8 +307,11 @@ impl Group {
     fn evaluate_rule(&self, index: usize, iteration: &Iteration<'_>) -> Result<usize, String> {
         let stored_at_ms = iteration.at_ms - self.offset_ms;
         let rule = &self.rules[index];
-        let vector =
-            iteration.sources.vector(rule.expr(), stored_at_ms).map_err(|error| error.to_string())?;
+        let origin = Origin::RuleGroup { file: self.file.clone(), name: self.config.name.clone() };
+        let vector = iteration
+            .sources
+            .vector(rule.expr(), stored_at_ms, Some(origin.clone()))
+            .map_err(|error| error.to_string())?;
         let series = match rule {
             Rule::Recording(rule) => rule.evaluate(vector, self.config.limit)?,
             Rule::Alerting(rule) => {
@@ -305,7 +320,7 @@ impl Group {
                     at_ms: iteration.at_ms,
                     limit: self.config.limit,
                     environment: &environment,
-                    queries: iteration.sources,
+                    queries: &GroupSources { sources: iteration.sources, origin: &origin },
                 };
                 rule.evaluate(vector, &evaluation)?
             }

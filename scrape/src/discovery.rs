@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::config::DiscoveryConfigs;
+pub use self::file::groups_of_files;
 pub use self::group::TargetGroup;
 pub use self::metrics::DiscoveryMetrics;
 use self::refresh::{Refresh, Refreshed};
@@ -29,6 +30,7 @@ mod file;
 pub mod group;
 mod http;
 mod json;
+pub mod kubernetes;
 mod meta;
 mod metrics;
 mod refresh;
@@ -182,6 +184,10 @@ impl Providers<'_> {
         }
         for config in &configs.ec2_sd_configs {
             self.add_refreshed(ec2::Ec2Discovery::new(config, context)?, config.refresh_interval);
+        }
+        for config in &configs.kubernetes_sd_configs {
+            let discovery = kubernetes::KubernetesDiscovery::new(config, context);
+            self.add(|output| discovery.run(output));
         }
         Ok(self.all)
     }

@@ -79,6 +79,16 @@ pub fn lint(exposition: &[u8]) -> Result<Vec<Problem>, ParseError> {
     Ok(problems)
 }
 
+/// How many series each family of an exposition in the text format has.
+///
+/// # Errors
+///
+/// It isn't the text format.
+pub fn cardinality(exposition: &[u8]) -> Result<Vec<(String, usize)>, ParseError> {
+    let families = families(exposition)?.into_iter().map(|(name, family)| (name, family.series.len()));
+    Ok(families.filter(|(_, count)| *count > 0).collect())
+}
+
 fn families(exposition: &[u8]) -> Result<BTreeMap<String, Family>, ParseError> {
     let mut parser = TextParser::new(exposition);
     let mut families: BTreeMap<String, Family> = BTreeMap::new();

@@ -1,21 +1,29 @@
-//! `tsdb …`: what is in a data directory. The directory isn't locked: a server may be using it.
+//! `tsdb …`: what is in a data directory. Looking doesn't lock it: a server may be using it.
 
 #![expect(clippy::print_stderr, reason = "the command line's answers")]
 
+mod backfill;
+mod bench;
+mod progress;
+
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use model::cancel::Cancel;
+use model::duration::PromDuration;
 use model::matcher::Matcher;
-use model::time::TimestampMs;
+use model::time::{SystemClock, TimestampMs};
+use prometheus::Registry;
 use tsdb::fs::{Fs, RealFs};
-use tsdb::tools::{AnalyzeOptions, DumpFormat, DumpOptions, StoredBlocks, analyze, dump, list};
+use tsdb::tools::{AnalyzeOptions, BlockTable, DumpFormat, DumpOptions, StoredData, analyze, dump, list};
+use tsdb::{Db, Options};
 
 use super::EXIT_FAILURE;
+use progress::{Unit, bar};
 
 /// What to do with a data directory.
 #[derive(Subcommand)]
@@ -46,7 +54,7 @@ pub(super) enum Tsdb {
         #[arg(default_value = "data/")]
         path: PathBuf,
     },
-    /// Print the samples of the blocks
+    /// Print the samples
     Dump {
         #[command(flatten)]
         what: Selection,
@@ -54,11 +62,48 @@ pub(super) enum Tsdb {
         #[arg(long, default_value = "prom")]
         format: Format,
     },
-    /// Print the samples of the blocks as OpenMetrics
+    /// Print the samples as OpenMetrics
     DumpOpenmetrics {
         #[command(flatten)]
         what: Selection,
     },
+    /// Write all that isn't in a block yet as blocks, so that Prometheus can go on with the directory. No server
+    /// may be using it
+    Flush {
+        /// The time range of a block
+        #[arg(long, default_value = "2h")]
+        min_block_duration: PromDuration,
+        /// The data directory
+        #[arg(default_value = "data/")]
+        path: PathBuf,
+    },
+    /// Make blocks of samples that come from elsewhere
+    CreateBlocksFrom {
+        /// The longest time range of a block
+        #[arg(long, global = true, hide = true, default_value = "2h")]
+        max_block_duration: PromDuration,
+        #[command(subcommand)]
+        what: Source,
+    },
+    /// Measure how fast storage is
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+/// Where samples come from.
+#[derive(Subcommand)]
+pub(super) enum Source {
+    /// A file of OpenMetrics text
+    Openmetrics(backfill::Openmetrics),
+}
+
+/// What is measured.
+#[derive(Subcommand)]
+pub(super) enum Bench {
+    /// How fast samples are stored
+    Write(bench::BenchWrite),
 }
 
 /// How samples are printed.
@@ -82,6 +127,10 @@ pub(super) struct Selection {
     /// A selector; can be repeated
     #[arg(long = "match")]
     selectors: Vec<String>,
+    /// Where a directory may be made for what reading the log writes, which is removed at the end; the data
+    /// directory if nothing is said
+    #[arg(long)]
+    sandbox_dir_root: Option<PathBuf>,
     /// The data directory
     #[arg(default_value = "data/")]
     path: PathBuf,
@@ -116,6 +165,11 @@ fn print(what: Tsdb) -> anyhow::Result<()> {
             print_samples(&fs, &what, format, &mut out)?;
         }
         Tsdb::DumpOpenmetrics { what } => print_samples(&fs, &what, DumpFormat::OpenMetrics, &mut out)?,
+        Tsdb::Flush { min_block_duration, path } => flush(&fs, &path, min_block_duration, &mut out)?,
+        Tsdb::CreateBlocksFrom { max_block_duration, what: Source::Openmetrics(what) } => {
+            backfill::run(&what, max_block_duration.as_millis(), &mut out)?;
+        }
+        Tsdb::Bench { what: Bench::Write(what) } => bench::run(&what, &mut out)?,
     }
     out.flush().context("write output")
 }
@@ -128,7 +182,46 @@ fn print_samples(
 ) -> anyhow::Result<()> {
     let selectors = what.selectors.iter().map(|selector| matchers(selector)).collect::<Result<_, _>>()?;
     let options = DumpOptions { mint: what.min_time, maxt: what.max_time, selectors, format };
-    Ok(dump(&StoredBlocks::open(fs, &what.path)?, &options, &Cancel::new(), out)?)
+    let sandbox_root = what.sandbox_dir_root.as_ref().unwrap_or(&what.path);
+    let cancel = Cancel::new();
+    let data = StoredData::open(fs, &what.path, sandbox_root, std::process::id(), &cancel)?;
+    let bar = bar(0, Unit::Series, true);
+    dump(&data, &options, &cancel, out, &|done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Writes the head as blocks and prints them.
+fn flush(
+    fs: &Arc<dyn Fs>,
+    path: &Path,
+    min_block_duration: PromDuration,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    // Opening makes a directory that isn't there, which nobody wants of a mistyped path.
+    anyhow::ensure!(path.is_dir(), "{} isn't a data directory", path.display());
+    let duration_ms = min_block_duration.as_millis();
+    let options = Options {
+        min_block_duration_ms: duration_ms,
+        max_block_duration_ms: duration_ms.max(Options::default().max_block_duration_ms),
+        background: false,
+        ..Options::default()
+    };
+    let db = Db::open(path, options, Arc::clone(fs), Arc::new(SystemClock), &Registry::new())?;
+    let before: Vec<_> = db.blocks().iter().map(|block| block.ulid()).collect();
+    db.flush()?;
+    db.close()?;
+    // promtool looks at no directory without one.
+    let log = path.join("wal");
+    fs.create_dir_all(&log).with_context(|| format!("create {}", log.display()))?;
+    let mut table = BlockTable::new(false);
+    for block in db.blocks().iter().filter(|block| !before.contains(&block.ulid())) {
+        table.add(&block.meta(), block.size_bytes());
+    }
+    Ok(table.print(out)?)
 }
 
 fn matchers(selector: &str) -> anyhow::Result<Vec<Matcher>> {

@@ -53,6 +53,16 @@ impl File {
         without_null(self.scrape_configs.take())
     }
 
+    /// The sections that there are and that an agent refuses.
+    pub(super) fn server_sections(&self) -> Vec<&'static str> {
+        let sections = [
+            (self.alerting.is_some(), "alerting"),
+            (self.rule_files.as_ref().is_some_and(|files| !files.value.is_empty()), "rule_files"),
+            (self.remote_read.as_ref().is_some_and(|read| !read.value.is_null()), "remote_read"),
+        ];
+        sections.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name).collect()
+    }
+
     /// The files that `scrape_config_files` matches, in order.
     pub(super) fn matched_scrape_config_files(&self, file: &Path) -> Result<Vec<PathBuf>, ConfigError> {
         let Some(patterns) = &self.scrape_config_files else { return Ok(Vec::new()) };

@@ -8,7 +8,6 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{File, Opaque};
-use super::global::Global;
 use super::remote_write::RemoteWrite;
 use super::yaml::ConfigError;
 
@@ -29,12 +28,7 @@ struct Found<'a> {
 
 /// Everything in a file that can't be done. What has no effect in the reference either, such as an empty list,
 /// is none of it.
-pub(super) fn find(
-    file: &Path,
-    written: &File,
-    global: &Global,
-    remote_write: &[Spanned<RemoteWrite>],
-) -> Vec<Unsupported> {
+pub(super) fn find(file: &Path, written: &File, remote_write: &[Spanned<RemoteWrite>]) -> Vec<Unsupported> {
     let mut found = Found { file, all: Vec::new() };
     for (index, section) in remote_write.iter().enumerate() {
         for field in section.value.unsupported() {
@@ -45,11 +39,6 @@ pub(super) fn find(
     found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
     found.opaque(&written.otlp, "otlp", "OTLP isn't received yet");
-    if let Some(log) = written.global.as_ref().and_then(|global| global.query_log_file.as_ref())
-        && !global.query_log_file.is_empty()
-    {
-        found.add(log.referenced, "global.query_log_file", "queries aren't logged yet");
-    }
     found.storage(written);
     found.all
 }

@@ -8,7 +8,7 @@ use api::ApiOptions;
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
 use model::regex::AnchoredRegex;
-use promql::engine::{DefaultSubqueryStep, EngineOptions};
+use promql::engine::{DefaultSubqueryStep, EngineOptions, QueryObserver};
 use rules::notify::NotifierOptions;
 use rules::restore::RestoreOptions;
 use tsdb::WalSync;
@@ -17,6 +17,7 @@ use super::storage::max_exemplars;
 use super::url;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
+use crate::query_log::QueryLog;
 use crate::reload::Reloader;
 use crate::version;
 
@@ -83,13 +84,25 @@ pub(super) fn api(flags: &Flags) -> anyhow::Result<ApiOptions> {
         search_limit_max: flags.web.search_limit_max,
         cors_origin,
         max_notification_subscribers: flags.web.max_notification_subscribers,
+        page: page(),
         page_title: flags.web.page_title.clone(),
         lookback_ms: flags.query.lookback_delta.as_millis() as i64,
     })
 }
 
+/// The full page, if the program was built with it.
+fn page() -> Option<&'static ui::Page> {
+    if let Err(why) = &ui::BUILT {
+        tracing::warn!(
+            err = why,
+            "The web pages are plain ones. For the full page, build again where npm is, after touch ui/package.json"
+        );
+    }
+    ui::BUILT.as_ref().ok()
+}
+
 /// The options of the query engine.
-pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>) -> EngineOptions {
+pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>, log: &Arc<QueryLog>) -> EngineOptions {
     let reloader = Arc::clone(reloader);
     EngineOptions {
         max_samples: flags.query.max_samples as u64,
@@ -100,6 +113,9 @@ pub(super) fn engine(flags: &Flags, reloader: &Arc<Reloader>) -> EngineOptions {
             reloader.current().global.evaluation_interval.as_millis()
         })),
         features: flags.features.promql,
+        memory_bytes_per_query_max: flags.query.memory.each.0,
+        memory_bytes_total_max: flags.query.memory.total.0,
+        observer: Some(Arc::clone(log) as Arc<dyn QueryObserver>),
         ..EngineOptions::default()
     }
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_data_dir;
+mod bad_queries;
 mod bad_target;
 mod check_config;
 mod command_line;
 mod commands;
+mod query_log;
 mod real_targets;
 mod reload;
 mod restart;

@@ -117,6 +117,12 @@ impl Server {
         request(&self.address, method, path).unwrap_or_default()
     }
 
+    /// Sends a form.
+    pub(crate) fn post(&self, path: &str, form: &str) -> (u16, String) {
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        send(&self.address, "POST", path, kind, form).unwrap_or_default()
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.request("GET", path)
     }
@@ -173,11 +179,26 @@ impl Drop for Server {
     }
 }
 
-/// One request of HTTP/1.0, whose answer ends with the connection.
+/// One request without a body.
 fn request(address: &str, method: &str, path: &str) -> std::io::Result<(u16, String)> {
+    send(address, method, path, "", "")
+}
+
+/// One request of HTTP/1.0, whose answer ends with the connection.
+fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);

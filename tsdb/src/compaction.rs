@@ -149,15 +149,16 @@ impl Db {
         Ok(())
     }
 
-    /// Writes all of the head as blocks and empties it, so that Prometheus finds everything.
+    /// Writes all of the head as blocks and empties it, so that Prometheus finds everything. The last block
+    /// ends with the newest sample: Prometheus takes no samples from before the end of a block.
     ///
     /// # Errors
     ///
     /// What isn't in a block yet stays in the head.
     pub fn flush(&self) -> Result<(), StorageError> {
         let _one = self.maintenance.lock();
-        while let Some((min, _)) = self.head.bounds.range() {
-            self.cut_block(min, self.head.rules.range_end(min))?;
+        while let Some((min, max)) = self.head.bounds.range() {
+            self.cut_block(min, self.head.rules.range_end(min).min(max.saturating_add(1)))?;
         }
         self.compact_late()?;
         self.checkpoint_locked()

@@ -31,6 +31,7 @@ use crate::compact::{Compactor, CompactorOptions, UlidSource};
 use crate::fs::{Fs, FsLock};
 use crate::head::Head;
 use crate::head::index::Cardinality;
+use crate::head::memory::HeadMemory;
 use crate::maintenance::Background;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -45,7 +46,7 @@ pub use open::OpenError;
 use open::{open_blocks, open_head};
 
 mod damage;
-mod open;
+pub(crate) mod open;
 
 /// What `/api/v1/status/tsdb` tells of the head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -258,6 +259,11 @@ impl Db {
         let result = self.head.wal.sync();
         self.metrics.wal_fsync_duration.observe(self.seconds_since(started_ms));
         result
+    }
+
+    /// Bytes of the head's structures.
+    pub fn head_memory(&self) -> HeadMemory {
+        self.head.memory()
     }
 
     /// What the head holds, with at most `limit` of each cardinality.

@@ -270,6 +270,11 @@ impl HeadChunks {
         &self.unreadable
     }
 
+    /// Bytes of chunks that aren't written yet.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        self.files.read().values().map(|file| file.gathered.read().bytes.capacity()).sum()
+    }
+
     /// Bytes of all files.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.files.read().values().map(|file| file.end()).sum()

@@ -26,6 +26,8 @@ mod compaction;
 pub mod db;
 mod error;
 pub mod fs;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod head_chunks;
 mod maintenance;
@@ -42,6 +44,7 @@ mod wal;
 
 pub use db::{Damage, Db, HeadStats, OpenError};
 pub use head::index::Cardinality;
+pub use head::memory::HeadMemory;
 pub use options::{Options, WalSync};
 pub use retention::Retention;
 pub use wal::replay::ReplayProgress;

@@ -11,9 +11,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::histogram::FloatHistogram;
 use model::labels::Labels;
-use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet, StorageError};
+use model::storage::{LabelColumn, SampleColumns, SampleValue, SelectHints, SeriesSet, StorageError};
 use model::time::TimestampMs;
 use smallvec::SmallVec;
+
+use crate::error::check;
+
+/// How many series are looked at between two looks at the cancel flag.
+const CANCEL_EVERY: usize = 1024;
 
 /// A series of one of the sets.
 #[derive(Clone, Copy, Debug)]
@@ -31,21 +36,31 @@ pub(crate) struct MergedSeries {
     series: Vec<(Labels, SmallVec<[Part; 2]>)>,
 }
 
-/// The sets as one, with at most `limit` series (0: no limit). The sets are in order of their times.
-pub(crate) fn merge(sets: Vec<Box<dyn SeriesSet>>, limit: usize) -> Box<dyn SeriesSet> {
+/// The sets of a selection as one, which are in order of their times.
+///
+/// # Errors
+///
+/// [`StorageError::Cancelled`].
+pub(crate) fn merge(
+    sets: Vec<Box<dyn SeriesSet>>,
+    hints: &SelectHints,
+) -> Result<Box<dyn SeriesSet>, StorageError> {
     let mut filled: Vec<Box<dyn SeriesSet>> = sets.into_iter().filter(|set| !set.is_empty()).collect();
     match filled.len() {
-        1 => filled.remove(0),
-        _ => Box::new(MergedSeries::new(filled, limit)),
+        1 => Ok(filled.remove(0)),
+        _ => Ok(Box::new(MergedSeries::new(filled, hints)?)),
     }
 }
 
 impl MergedSeries {
-    fn new(sets: Vec<Box<dyn SeriesSet>>, limit: usize) -> Self {
+    fn new(sets: Vec<Box<dyn SeriesSet>>, hints: &SelectHints) -> Result<Self, StorageError> {
         let mut numbers: HashMap<Labels, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut series: Vec<(Labels, SmallVec<[Part; 2]>)> = Vec::new();
         for (number, set) in sets.iter().enumerate() {
             for at in 0..set.len() {
+                if at.is_multiple_of(CANCEL_EVERY) {
+                    check(&hints.cancel)?;
+                }
                 let part = Part { set: number as u32, series: at as u32 };
                 let labels = set.labels(at);
                 match numbers.get(&labels) {
@@ -59,10 +74,10 @@ impl MergedSeries {
         }
         drop(numbers);
         series.sort_by(|a, b| a.0.cmp(&b.0));
-        if limit > 0 {
-            series.truncate(limit);
+        if hints.limit > 0 {
+            series.truncate(hints.limit);
         }
-        MergedSeries { sets, series }
+        Ok(MergedSeries { sets, series })
     }
 }
 
@@ -245,9 +260,45 @@ fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use model::cancel::Cancel;
     use proptest::prelude::*;
 
     use super::*;
+
+    /// A set of one series without samples.
+    #[derive(Debug)]
+    struct One;
+
+    impl SeriesSet for One {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn labels(&self, _: usize) -> Labels {
+            Labels::from_pairs([("a", "b")])
+        }
+
+        fn label_column(&self, _: &str) -> LabelColumn<'_> {
+            LabelColumn::default()
+        }
+
+        fn read(&self, _: usize, _: i64, _: i64, _: &mut SampleColumns) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn last(&self, _: usize, _: i64, _: i64) -> Result<Option<(i64, SampleValue)>, StorageError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_cancelled_merge_ends() {
+        let hints = SelectHints::new(0, 1, &Cancel::new());
+        let sets = || -> Vec<Box<dyn SeriesSet>> { vec![Box::new(One), Box::new(One)] };
+        assert_eq!(merge(sets(), &hints).unwrap().len(), 1);
+        hints.cancel.cancel();
+        assert!(matches!(merge(sets(), &hints), Err(StorageError::Cancelled)));
+    }
 
     fn columns(floats: &BTreeMap<i64, f64>, histograms: &BTreeMap<i64, f64>) -> SampleColumns {
         let histogram = |sum: &f64| Arc::new(FloatHistogram { sum: *sum, ..FloatHistogram::default() });

@@ -123,5 +123,5 @@ fn merge_with(
         sets.push(Box::new(block.select(matchers, hints)?));
     }
     sets.push(Box::new(of_head));
-    Ok(merge(sets, hints.limit))
+    merge(sets, hints)
 }

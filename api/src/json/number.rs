@@ -13,9 +13,9 @@ pub(super) fn push_float(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
         return;
     }
-    // Within these bounds ryu writes plain decimals, as Go does.
+    // Within these bounds zmij writes plain decimals, as Go does.
     if (1e-5..1e16).contains(&value.abs()) {
-        let mut buffer = ryu::Buffer::new();
+        let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value);
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
         return;

@@ -1,7 +1,7 @@
 //! The value of a query: `"resultType":"matrix","result":[{"metric":{…},"values":[[1435781451.781,"1"],…]},…]`.
 //!
-//! All series of a range query stand on the same grid of steps, so the text before each value,
-//! `[1435781451.781,"`, is written once per query and copied from then on. A value equal to the one before it
+//! All series of a range query stand on the same grid of steps, so the text between two values,
+//! `"],[1435781451.781,"`, is written once per query and copied from then on. A value equal to the one before it
 //! is copied too.
 
 use std::sync::Arc;
@@ -137,7 +137,10 @@ fn write_list<T>(
     }
 }
 
-/// `[<timestamp>,"` for every step, one after the other.
+/// What ends a sample and begins the next one.
+const BETWEEN_SAMPLES: &[u8] = b"\"],";
+
+/// `"],[<timestamp>,"` for every step, one after the other.
 struct StepTexts {
     text: Vec<u8>,
     /// Where each step's text ends; it begins where the one before ends.
@@ -148,6 +151,7 @@ impl StepTexts {
     fn of(steps: Steps) -> Self {
         let mut texts = StepTexts { text: Vec::new(), ends: Vec::with_capacity(steps.count) };
         for step in 0..steps.count {
+            texts.text.extend_from_slice(BETWEEN_SAMPLES);
             texts.text.push(b'[');
             push_timestamp(&mut texts.text, steps.at(step));
             texts.text.extend_from_slice(b",\"");
@@ -156,25 +160,35 @@ impl StepTexts {
         texts
     }
 
-    /// The text of the step, opening bracket first.
-    fn get(&self, step: usize) -> &[u8] {
+    /// The text between the value before the step's and the step's own.
+    fn between(&self, step: usize) -> &[u8] {
         let begin = if step == 0 { 0 } else { self.ends[step - 1] };
         &self.text[begin as usize..self.ends[step] as usize]
+    }
+
+    /// The text of the step alone, opening bracket first.
+    fn first(&self, step: usize) -> &[u8] {
+        &self.between(step)[BETWEEN_SAMPLES.len()..]
     }
 }
 
 fn write_step_series(out: &mut JsonOut<'_>, grid: &StepTexts, series: &StepSeries) {
     open_metric(out, &series.labels);
-    let mut opening: &[u8] = b",\"values\":[";
+    let mut is_open = false;
     let mut previous = PreviousValue::default();
     for (chunk_index, chunk) in series.values.chunks(SAMPLES_PER_FLUSH).enumerate() {
         for (i, value) in chunk.iter().enumerate() {
             if is_stale_nan(*value) {
                 continue;
             }
-            out.buf.extend_from_slice(opening);
-            opening = b",";
-            out.buf.extend_from_slice(grid.get(chunk_index * SAMPLES_PER_FLUSH + i));
+            let step = chunk_index * SAMPLES_PER_FLUSH + i;
+            if is_open {
+                out.buf.extend_from_slice(grid.between(step));
+            } else {
+                is_open = true;
+                out.buf.extend_from_slice(b",\"values\":[");
+                out.buf.extend_from_slice(grid.first(step));
+            }
             previous.push(&mut out.buf, *value);
         }
         if out.buf.len() >= super::CHUNK_BYTES {
@@ -182,8 +196,8 @@ fn write_step_series(out: &mut JsonOut<'_>, grid: &StepTexts, series: &StepSerie
             previous = PreviousValue::default();
         }
     }
-    if opening == b"," {
-        out.buf.push(b']');
+    if is_open {
+        out.buf.extend_from_slice(b"\"]]");
     }
     write_step_histograms(out, grid, &series.histograms);
     out.buf.push(b'}');
@@ -196,14 +210,14 @@ fn write_step_histograms(
 ) {
     let present = histograms.iter().enumerate().filter_map(|(step, h)| Some((step, h.as_ref()?)));
     write_list(out, ",\"histograms\":[", present, |buf, (step, histogram)| {
-        let text = grid.get(step);
+        let text = grid.first(step);
         buf.extend_from_slice(&text[..text.len() - 1]);
         push_histogram(buf, histogram);
         buf.push(b']');
     });
 }
 
-/// Where in the buffer the last value's text is, its closing quote and bracket included.
+/// Where in the buffer the last value's text is.
 #[derive(Default)]
 struct PreviousValue {
     bits: u64,
@@ -212,14 +226,13 @@ struct PreviousValue {
 }
 
 impl PreviousValue {
-    /// Appends a value and what closes its sample.
+    /// Appends a value.
     fn push(&mut self, buf: &mut Vec<u8>, value: f64) {
         let begin = buf.len();
         if self.len > 0 && self.bits == value.to_bits() {
             buf.extend_from_within(self.begin..self.begin + self.len);
         } else {
             push_float(buf, value);
-            buf.extend_from_slice(b"\"]");
         }
         *self = PreviousValue { bits: value.to_bits(), begin, len: buf.len() - begin };
     }

@@ -24,14 +24,15 @@ const SAMPLES_MAX: usize = 20;
 /// The page of queries. `g0.expr`, as in links to the reference's page, or `expr` is the expression.
 pub(crate) fn query(app: &Arc<App>, call: &Call) -> Response<Body> {
     let expr = [call.form.get("expr"), call.form.get("g0.expr")].into_iter().find(|expr| !expr.is_empty());
-    page(app, "/query", |html| {
+    page(app, call, "/query", |html| {
         html.raw(
-            "<form method=\"get\"><textarea name=\"expr\" rows=\"3\" autofocus aria-label=\"Expression\">",
+            "<form method=\"get\"><input type=\"hidden\" name=\"plain\"><textarea name=\"expr\" rows=\"3\" autofocus aria-label=\"Expression\">",
         );
         html.text(expr.unwrap_or_default()).raw("</textarea><p><button>Execute</button></p></form>");
         let Some(expr) = expr else { return };
         let mut request = QueryRequest::instant(expr, app.parts.clock.now_ms());
         request.cancel = call.cancel.clone();
+        request.origin = Some(call.origin());
         match app.parts.engine.query(&*app.parts.storage, &request) {
             Err(error) => {
                 html.raw("<p class=\"err\">").text(&error.to_string()).raw("</p>");

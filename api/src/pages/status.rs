@@ -1,4 +1,4 @@
-//! `/status`, `/tsdb-status`, `/flags`, `/config`.
+//! `/status`, `/alertmanager-discovery`, `/tsdb-status`, `/flags`, `/config`.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use super::page;
 const ENTRIES: usize = 10;
 
 /// Which program this is and how it is doing.
-pub(crate) fn status(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/status", |html| {
+pub(crate) fn status(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/status", |html| {
         let build = &app.parts.build;
         let runtime = app.parts.runtime.runtime_info();
         html.element("h2", "Build");
@@ -40,20 +40,26 @@ pub(crate) fn status(app: &Arc<App>, _: &Call) -> Response<Body> {
             ("Processors", &runtime.gomaxprocs.to_string()),
             ("Retention", &runtime.storage_retention),
         ]);
+    })
+}
+
+/// The Alertmanagers that are told of alerts, and those that relabelling dropped.
+pub(crate) fn alertmanagers(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/alertmanager-discovery", |html| {
         let alertmanagers = app.parts.alerts.alertmanagers();
-        if !alertmanagers.active.is_empty() {
-            html.element("h2", "Alertmanagers").open_table(&["URL"]);
-            for url in &alertmanagers.active {
-                html.row(&[url]);
+        html.open_table(&["URL", "State"]);
+        for (urls, state) in [(&alertmanagers.active, "active"), (&alertmanagers.dropped, "dropped")] {
+            for url in urls {
+                html.row(&[url, state]);
             }
-            html.close_table();
         }
+        html.close_table();
     })
 }
 
 /// What fills the head.
-pub(crate) fn tsdb_status(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/tsdb-status", |html| {
+pub(crate) fn tsdb_status(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/tsdb-status", |html| {
         let source = &app.parts.storage_status;
         let (head, cardinality) = match (source.head_stats(), source.cardinality(ENTRIES)) {
             (Ok(head), Ok(cardinality)) => (head, cardinality),
@@ -85,16 +91,16 @@ fn list(html: &mut Html, title: &str, entries: &[(String, u64)]) {
 }
 
 /// All flags.
-pub(crate) fn flags(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/flags", |html| {
+pub(crate) fn flags(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/flags", |html| {
         let flags = app.parts.config.flags();
         html.pairs(flags.iter().map(|(flag, value)| (flag.as_str(), value.as_str())));
     })
 }
 
 /// The configuration in force.
-pub(crate) fn config(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/config", |html| {
+pub(crate) fn config(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/config", |html| {
         html.raw("<pre>").text(&app.parts.config.yaml()).raw("</pre>");
     })
 }

@@ -15,8 +15,8 @@ use super::html::Html;
 use super::page;
 
 /// Targets and how their last scrapes went.
-pub(crate) fn targets(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/targets", |html| {
+pub(crate) fn targets(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/targets", |html| {
         for pool in app.parts.targets.scrape_pools() {
             html.element("h2", &pool);
             html.open_table(&["Endpoint", "State", "Labels", "Last scrape", "Took", "Error"]);
@@ -35,8 +35,8 @@ pub(crate) fn targets(app: &Arc<App>, _: &Call) -> Response<Body> {
 }
 
 /// Targets as they were discovered and as relabelling left them.
-pub(crate) fn service_discovery(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/service-discovery", |html| {
+pub(crate) fn service_discovery(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/service-discovery", |html| {
         let counts = app.parts.targets.dropped_counts();
         for pool in app.parts.targets.scrape_pools() {
             html.element("h2", &pool);
@@ -57,8 +57,8 @@ pub(crate) fn service_discovery(app: &Arc<App>, _: &Call) -> Response<Body> {
 }
 
 /// Rules by group.
-pub(crate) fn rules(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/rules", |html| {
+pub(crate) fn rules(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/rules", |html| {
         let groups = app.parts.alerts.groups();
         if groups.is_empty() {
             html.element("p", "No rules are configured.");
@@ -81,8 +81,8 @@ pub(crate) fn rules(app: &Arc<App>, _: &Call) -> Response<Body> {
 }
 
 /// Alerts that are pending or firing.
-pub(crate) fn alerts(app: &Arc<App>, _: &Call) -> Response<Body> {
-    page(app, "/alerts", |html| {
+pub(crate) fn alerts(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/alerts", |html| {
         let groups = app.parts.alerts.groups();
         let rules = groups.iter().flat_map(|group| &group.rules);
         let mut alerts = rules

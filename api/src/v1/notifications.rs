@@ -50,6 +50,10 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 fn write(out: &mut JsonOut<'_>, notice: &Notification) {
     out.open_object();
     out.key("text").string(&notice.text);
+    // The reference has no such field; without one the answer is the same.
+    if !notice.detail.is_empty() {
+        out.key("detail").string(&notice.detail);
+    }
     out.key("date").string(&go_text::rfc3339(Some(notice.date_ms)));
     out.key("active").bool(notice.active);
     out.close_object();

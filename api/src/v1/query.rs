@@ -74,6 +74,7 @@ fn with_shared_parameters(call: &Call, mut request: QueryRequest) -> Result<Quer
     request.timeout = timeout(&call.form)?;
     request.lookback_delta_ms = lookback(&call.form)?;
     request.cancel = call.cancel.clone();
+    request.origin = Some(call.origin());
     request.stats = stats_level(call.form.get("stats")).0.unwrap_or_default();
     Ok(request)
 }

@@ -149,7 +149,7 @@ async fn the_limit_on_connections_makes_others_wait() {
 async fn notices_are_told_as_they_change() {
     let parts = fakes::parts(fakes::samples());
     let notifications = parts.notifications.clone();
-    notifications.add("a <b>");
+    notifications.add("a <b>", "");
     let (address, stop) = fakes::start(fakes::options(), parts).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /api/v1/notifications/live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

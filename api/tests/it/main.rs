@@ -5,6 +5,7 @@
 mod client;
 mod connections;
 mod fakes;
+mod full_page;
 mod golden;
 mod pages;
 mod web_config;

@@ -1,4 +1,4 @@
-//! Pages for people: served with a strict policy, and without a way for data to become markup.
+//! Plain pages: served with a strict policy, and without a way for data to become markup.
 
 use crate::client::get;
 use crate::fakes;

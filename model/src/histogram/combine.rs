@@ -12,6 +12,7 @@ use super::bounds::bucket_bound;
 use super::buckets::Entries;
 use super::layout::{Side, SideBuilder, compact, reduce};
 use super::{CounterResetHint, FloatHistogram, Span};
+use crate::kahan::Compensated;
 
 /// One of the histograms has exponential buckets and the other custom ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,58 +163,6 @@ impl Number for f64 {
 
     fn is_empty(&self) -> bool {
         *self == 0.0
-    }
-}
-
-/// A float and what rounding took from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Compensated {
-    /// The sum so far.
-    pub value: f64,
-    /// What is to be added to it in the end.
-    pub lost: f64,
-}
-
-impl Compensated {
-    /// Adds a float. Once the sum is infinite nothing is lost any more.
-    #[inline]
-    pub fn add(&mut self, float: f64) {
-        let total = self.value + float;
-        self.lost = if total.is_infinite() {
-            0.0
-        } else if self.value.abs() >= float.abs() {
-            self.lost + ((self.value - total) + float)
-        } else {
-            self.lost + ((float - total) + self.value)
-        };
-        self.value = total;
-    }
-
-    /// The sum with what was lost.
-    #[inline]
-    pub fn total(self) -> f64 {
-        self.value + self.lost
-    }
-}
-
-impl From<f64> for Compensated {
-    fn from(value: f64) -> Self {
-        Compensated { value, lost: 0.0 }
-    }
-}
-
-impl From<Compensated> for f64 {
-    fn from(sum: Compensated) -> f64 {
-        sum.total()
-    }
-}
-
-impl AddAssign for Compensated {
-    fn add_assign(&mut self, other: Self) {
-        self.add(other.value);
-        if other.lost != 0.0 {
-            self.add(other.lost);
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use model::value::is_stale_nan;
 
 use super::{Engine, QueryError, QueryRequest, QueryResult, QueryStats, QueryTime, QueryTimings, StatsLevel};
 use crate::ast::ExtendedRange;
-use crate::column::Column;
+use crate::column::{Column, histogram_bytes};
 use crate::exec::drive::for_each_column;
 use crate::exec::profile::Profile;
 use crate::exec::source::{RangeSource, Source};
@@ -128,9 +128,10 @@ fn step_series(ctx: &Context<'_>, source: &dyn Source) -> Result<Vec<StepSeries>
     let mut held = ctx.budget.reserve(0)?;
     for_each_column(ctx, source, |index, column| {
         if !column.is_absent() {
-            held.grow(column.bytes())?;
+            let labels = source.labels(index);
+            held.grow(column.bytes() + (size_of::<StepSeries>() + labels.size_bytes()) as u64)?;
             let Column { values, histograms } = std::mem::take(column);
-            series.push(StepSeries { labels: source.labels(index), values, histograms });
+            series.push(StepSeries { labels, values, histograms });
         }
         Ok(())
     })?;
@@ -139,9 +140,12 @@ fn step_series(ctx: &Context<'_>, source: &dyn Source) -> Result<Vec<StepSeries>
 
 fn samples(ctx: &Context<'_>, source: &dyn Source) -> Result<Vec<(Labels, SampleValue)>, QueryError> {
     let mut samples = Vec::new();
+    let mut held = ctx.budget.reserve(0)?;
     for_each_column(ctx, source, |index, column| {
         if let Some(sample) = column.get(0) {
-            samples.push((source.labels(index), sample));
+            let labels = source.labels(index);
+            held.grow((size_of::<(Labels, SampleValue)>() + labels.size_bytes()) as u64 + column.bytes())?;
+            samples.push((labels, sample));
         }
         Ok(())
     })?;
@@ -157,6 +161,7 @@ fn matrix(
 ) -> Result<Vec<(Labels, SampleColumns)>, QueryError> {
     let mut matrix = Vec::new();
     let mut scratch = ctx.take_scratch();
+    let mut held = ctx.budget.reserve(0)?;
     for series in 0..source.len() {
         ctx.check()?;
         let mut samples = SampleColumns::default();
@@ -170,10 +175,17 @@ fn matrix(
         }
         ctx.budget.take_samples(samples.len() as u64)?;
         if !samples.is_empty() {
-            matrix.push((source.labels(series), samples));
+            let labels = source.labels(series);
+            held.grow(samples_bytes(&samples) + labels.size_bytes() as u64)?;
+            matrix.push((labels, samples));
         }
     }
     Ok(matrix)
+}
+
+fn samples_bytes(samples: &SampleColumns) -> u64 {
+    let histograms: u64 = samples.histograms.iter().map(|histogram| histogram_bytes(histogram)).sum();
+    (samples.len() * (size_of::<i64>() + size_of::<f64>())) as u64 + histograms
 }
 
 /// Cuts or interpolates the samples of an extended range at its ends.

@@ -4,7 +4,7 @@
 use super::QueryError;
 
 /// A query of fewer bytes is no tall tree: a level of one takes a few bytes to write.
-const SHORT_QUERY_BYTES_MAX: usize = 1_000;
+pub(super) const SHORT_QUERY_BYTES_MAX: usize = 1_000;
 /// Enough for the highest tree that the parser lets pass, without optimisation.
 pub(super) const TALL_STACK_BYTES: usize = 64 << 20;
 

@@ -8,7 +8,7 @@ use model::storage::LabelColumn;
 use model::value::is_stale_nan;
 
 use super::scratch::Scratch;
-use super::source::{Conflict, Relabelled, Source, drop_metadata, without_metadata};
+use super::source::{Conflict, Relabelled, Source, drop_metadata, drop_name, without_metadata};
 use super::{Context, Evaluated, eval_scalar, eval_vector};
 use crate::column::Column;
 use crate::engine::QueryError;
@@ -155,7 +155,7 @@ pub(crate) fn stats<'q>(
     steps: Steps,
 ) -> Result<Evaluated<'q>, QueryError> {
     let mapped = Mapped { inner: eval_vector(ctx, arg, steps)?, map: Stats(wanted) };
-    Ok(Evaluated::Vector(drop_metadata(ctx, Box::new(mapped), Conflict::SameStep)))
+    Ok(Evaluated::Vector(drop_name(ctx, Box::new(mapped))))
 }
 
 struct Negated;

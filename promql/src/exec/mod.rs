@@ -8,6 +8,7 @@ pub(crate) mod aggregate;
 pub(crate) mod binary;
 pub(crate) mod call;
 pub(crate) mod classic;
+pub(crate) mod cursor;
 pub(crate) mod drive;
 pub(crate) mod info;
 pub(crate) mod invariant;
@@ -196,6 +197,17 @@ impl Counts {
         self.total.fetch_add(samples, Ordering::Relaxed);
         if let Some(count) = self.per_step.get(self.step_of(time_ms)) {
             count.fetch_add(samples, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts samples seen at these steps: so many in all, and, where steps are counted apart, so many each.
+    pub(crate) fn see(&self, steps: Steps, each: &[u64], total: u64) {
+        if !self.has_steps() {
+            self.total.fetch_add(total, Ordering::Relaxed);
+            return;
+        }
+        for (step, samples) in each.iter().enumerate() {
+            self.see_at(steps.at(step), *samples);
         }
     }
 

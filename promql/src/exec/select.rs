@@ -10,6 +10,7 @@ use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet};
 use model::value::{STALE_NAN, is_stale_nan};
 
 use super::Context;
+use super::cursor::Cursor;
 use super::scratch::Scratch;
 use super::source::{RangeSource, Source, TYPE_LABEL, UNIT_LABEL};
 use crate::ast::{ExtendedRange, Span};
@@ -174,15 +175,13 @@ impl Instant<'_> {
 
     fn fill_floats(&self, times: &[i64], values: &[f64], out: &mut [f64]) {
         let lookback_ms = self.ctx.lookback_ms;
-        let mut next = 0;
+        let mut cursor = Cursor::default();
         for (step, slot) in out.iter_mut().enumerate() {
             let reference = self.select.reference.time(self.steps.at(step));
-            while next < times.len() && times[next] <= reference {
-                next += 1;
-            }
+            let passed = cursor.pass(times, reference);
             // A staleness marker is what absence looks like, so it needs no test.
-            if next > 0 && times[next - 1] > reference.saturating_sub(lookback_ms) {
-                *slot = values[next - 1];
+            if passed > 0 && times[passed - 1] > reference.saturating_sub(lookback_ms) {
+                *slot = values[passed - 1];
             }
         }
     }
@@ -350,7 +349,8 @@ fn reduce_to_stats(histograms: &mut [Arc<FloatHistogram>]) {
 /// Takes staleness markers out. Most series have none, and are left alone.
 fn remove_stale(samples: &mut SampleColumns) {
     let SampleColumns { timestamps, values, start_timestamps, .. } = samples;
-    if values.iter().any(|value| is_stale_nan(*value)) {
+    // All are looked at even if one is found, so that many are looked at together.
+    if values.iter().fold(false, |any, value| any | is_stale_nan(*value)) {
         let keep: Vec<bool> = values.iter().map(|value| !is_stale_nan(*value)).collect();
         retain(timestamps, &keep);
         retain(values, &keep);

@@ -302,6 +302,17 @@ pub(crate) fn drop_metadata<'q>(
     Box::new(Relabelled::new(inner, conflict, |series| (labels[series].clone(), true)))
 }
 
+/// Drops the names of all series and leaves what else tells of the metric: where names are dropped at once the
+/// reference's functions of single histograms do so.
+pub(crate) fn drop_name<'q>(ctx: &Context<'q>, inner: Box<dyn Source + 'q>) -> Box<dyn Source + 'q> {
+    if ctx.features.delayed_name_removal {
+        return drop_metadata(ctx, inner, Conflict::SameStep);
+    }
+    let labels: Vec<Labels> =
+        (0..inner.len()).map(|series| inner.labels(series).without_metric_name()).collect();
+    Box::new(Relabelled::new(inner, Conflict::SameStep, |series| (labels[series].clone(), true)))
+}
+
 /// Samples of series, as range vector selectors and subqueries yield them.
 pub(crate) trait RangeSource: Send + Sync {
     /// Number of series.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use model::labels::Labels;
 use model::storage::{LabelColumn, SampleColumns};
 
+use super::cursor::Cursor;
 use super::scratch::Scratch;
 use super::source::{Conflict, RangeSource, Source, TYPE_LABEL, drop_metadata};
 use super::{Context, eval_range, eval_scalar};
@@ -18,6 +19,9 @@ use crate::functions::mixed_window::{self, MixedWindow};
 use crate::plan::function::{ANCHORED_FUNCTIONS, SMOOTHED_FUNCTIONS, WindowFunction};
 use crate::plan::{Call, Node, NodeKind, RangeSelect, Reference, Select};
 use crate::value::Steps;
+
+/// Samples of windows that are read, some milliseconds, before a query looks whether it is to end.
+const SAMPLES_PER_CHECK: u32 = 1 << 20;
 
 /// Endings of names that counters have.
 const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
@@ -136,18 +140,12 @@ impl Windowed<'_> {
     /// For each step which of the samples at these times are in its window.
     fn bounds(&self, times: &[i64], bounds: &mut Vec<(u32, u32)>) {
         let (left, right) = self.margins();
-        let (mut low, mut high) = (0, 0);
-        for step in 0..self.steps.count {
+        let (mut low, mut high) = (Cursor::default(), Cursor::default());
+        bounds.extend((0..self.steps.count).map(|step| {
             let end = self.window_end(step);
             let start = end.saturating_sub(self.range_ms).saturating_sub(left);
-            while high < times.len() && times[high] <= end.saturating_add(right) {
-                high += 1;
-            }
-            while low < high && times[low] <= start {
-                low += 1;
-            }
-            bounds.push((low as u32, high as u32));
-        }
+            (low.pass(times, start) as u32, high.pass(times, end.saturating_add(right)) as u32)
+        }));
     }
 
     fn ends(&self, step: usize) -> Ends {
@@ -248,45 +246,69 @@ impl Windowed<'_> {
         }
     }
 
+    /// Counts what the windows see, and what was read.
     fn count(
         &self,
         samples: &SampleColumns,
         floats: &[(u32, u32)],
         histograms: &[(u32, u32)],
     ) -> Result<(), QueryError> {
-        let size = |(low, high): &(u32, u32)| u64::from(high - low);
-        // Running weights of histograms, one more than there are.
-        let weights: Vec<u64> = match samples.histograms.is_empty() {
-            true => Vec::new(),
-            false => running_weights(samples),
-        };
-        let weight = |(low, high): &(u32, u32)| weights[*high as usize] - weights[*low as usize];
-        let counts = &self.ctx.counts;
-        let (mut total, mut largest) = (0, 0);
-        for step in 0..self.steps.count {
-            let seen = floats.get(step).map_or(0, size)
-                + histograms.get(step).filter(|_| !weights.is_empty()).map_or(0, weight);
-            total += seen;
-            largest = largest.max(seen);
-            if counts.has_steps() && self.is_counted {
-                counts.see_at(self.steps.at(step), seen);
+        let mut seen: Vec<u64> = Vec::new();
+        let (total, largest, read) = match samples.histograms.is_empty() {
+            true => {
+                let sizes = || floats.iter().map(|(low, high)| u64::from(high - low));
+                if self.ctx.counts.has_steps() {
+                    seen.extend(sizes());
+                }
+                let read = newly_seen(floats).map(|(low, high)| u64::from(high - low)).sum();
+                (sizes().sum(), sizes().max().unwrap_or(0), read)
             }
-        }
-        if !counts.has_steps() && self.is_counted {
-            counts.total.fetch_add(total, Ordering::Relaxed);
+            false => {
+                let weights = running_weights(samples);
+                let weight = |(low, high): (u32, u32)| weights[high as usize] - weights[low as usize];
+                let size = |(low, high): (u32, u32)| u64::from(high - low);
+                seen.extend(floats.iter().zip(histograms).map(|(f, h)| size(*f) + weight(*h)));
+                let read = newly_seen(floats).map(size).chain(newly_seen(histograms).map(weight)).sum();
+                (seen.iter().sum(), seen.iter().copied().max().unwrap_or(0), read)
+            }
+        };
+        let counts = &self.ctx.counts;
+        if self.is_counted {
+            counts.see(self.steps, &seen, total);
         }
         if self.from_storage {
-            let read = newly_seen(floats).map(|(low, high)| u64::from(high - low)).sum::<u64>()
-                + newly_seen(histograms)
-                    .filter(|_| !weights.is_empty())
-                    .map(|range| weight(&range))
-                    .sum::<u64>();
             counts.read.fetch_add(read, Ordering::Relaxed);
         }
         // The largest window is held only as long as the series is at hand.
         let held = self.ctx.budget.samples();
         self.ctx.budget.take_samples(largest)?;
         self.ctx.budget.set_samples(held);
+        Ok(())
+    }
+
+    /// Evaluates windows of floats alone, so many at a time that the query ends soon after it is told to.
+    fn read_floats(
+        &self,
+        samples: &SampleColumns,
+        bounds: &[(u32, u32)],
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
+        let mut first = 0;
+        while first < bounds.len() {
+            let mut last = bounds.len();
+            if self.function.reads_every_window() {
+                let mut read = 0;
+                let mut fits = |(low, high): &(u32, u32)| {
+                    read += high - low;
+                    read < SAMPLES_PER_CHECK
+                };
+                last = bounds.len().min(first + 1 + bounds[first..].iter().take_while(|b| fits(b)).count());
+            }
+            let windows = self.float_windows(samples, &bounds[first..last], first);
+            float_window::evaluate(self.function, &windows, &mut out[first..last]);
+            self.ctx.check()?;
+            first = last;
+        }
         Ok(())
     }
 
@@ -428,9 +450,8 @@ impl Source for Windowed<'_> {
             let mut notes = Annotations::default();
             if self.extended.is_none() && samples.histograms.is_empty() {
                 self.check_params(&floats)?;
-                let windows = self.float_windows(&samples, &floats, 0);
-                float_window::evaluate(self.function, &windows, &mut out.values);
-                self.annotate_floats(series, &windows, &mut notes);
+                self.read_floats(&samples, &floats, &mut out.values)?;
+                self.annotate_floats(series, &self.float_windows(&samples, &floats, 0), &mut notes);
             } else {
                 self.bounds(&samples.histogram_timestamps, &mut histograms);
                 self.check_params(&floats)?;

@@ -23,41 +23,74 @@ pub(crate) struct Extrapolation {
 impl Extrapolation {
     /// The factor for a counter that is known to have begun inside the window: nothing to guess at its left.
     pub(crate) fn factor_since(&self, start: TimestampMs) -> f64 {
-        let sampled = (self.last_time - start) as f64 / 1000.0;
-        let (average, threshold) = self.distances();
-        whole(sampled, 0.0, self.distance_to_end(average, threshold))
+        let sampled = seconds(self.last_time - start);
+        whole(sampled, 0.0, Extent::of(self.spacing()).to_end)
     }
 
     /// The factor that makes the increase between samples that of the window.
     pub(crate) fn factor(&self) -> f64 {
-        let sampled = self.sampled();
-        let (average, threshold) = self.distances();
-        let mut to_start = (self.first_time - self.range_start) as f64 / 1000.0;
-        if to_start >= threshold {
-            to_start = average / 2.0;
+        Extent::of(self.spacing()).factor(self.counter)
+    }
+
+    /// Where the samples are in the window.
+    pub(crate) fn spacing(&self) -> Spacing {
+        Spacing {
+            before_ms: self.first_time - self.range_start,
+            sampled_ms: self.last_time - self.first_time,
+            after_ms: self.range_end - self.last_time,
+            samples: self.samples,
         }
-        if let Some((first, increase)) = self.counter {
-            let to_zero = sampled * (first / increase);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
+    }
+}
+
+/// Where the samples are in a window: the same in most windows of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spacing {
+    before_ms: i64,
+    sampled_ms: i64,
+    after_ms: i64,
+    samples: usize,
+}
+
+/// What a spacing tells of a window's whole, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    spacing: Spacing,
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+    /// The factor of what doesn't end at zero.
+    factor: f64,
+}
+
+impl Extent {
+    pub(crate) fn of(spacing: Spacing) -> Self {
+        let sampled = seconds(spacing.sampled_ms);
+        let average = if spacing.samples > 1 { sampled / (spacing.samples - 1) as f64 } else { 0.0 };
+        let threshold = average * EDGE_DISTANCE_MAX;
+        let to_edge = |distance: f64| if distance >= threshold { average / 2.0 } else { distance };
+        let (to_start, to_end) = (to_edge(seconds(spacing.before_ms)), to_edge(seconds(spacing.after_ms)));
+        Extent { spacing, sampled, to_start, to_end, factor: whole(sampled, to_start, to_end) }
+    }
+
+    pub(crate) fn is_of(&self, spacing: &Spacing) -> bool {
+        self.spacing == *spacing
+    }
+
+    /// The factor of an increase; of that of a counter that grows with its first value.
+    pub(crate) fn factor(&self, counter: Option<(f64, f64)>) -> f64 {
+        let Some((first, increase)) = counter else { return self.factor };
+        // A counter that was at least as high as it grew was at zero before the samples' own distance.
+        if first >= increase && self.sampled >= self.to_start {
+            return self.factor;
         }
-        whole(sampled, to_start, self.distance_to_end(average, threshold))
+        let to_zero = self.sampled * (first / increase);
+        if to_zero < self.to_start { whole(self.sampled, to_zero, self.to_end) } else { self.factor }
     }
+}
 
-    fn sampled(&self) -> f64 {
-        (self.last_time - self.first_time) as f64 / 1000.0
-    }
-
-    fn distances(&self) -> (f64, f64) {
-        let average = if self.samples > 1 { self.sampled() / (self.samples - 1) as f64 } else { 0.0 };
-        (average, average * EDGE_DISTANCE_MAX)
-    }
-
-    fn distance_to_end(&self, average: f64, threshold: f64) -> f64 {
-        let to_end = (self.range_end - self.last_time) as f64 / 1000.0;
-        if to_end >= threshold { average / 2.0 } else { to_end }
-    }
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
 }
 
 fn whole(sampled: f64, to_start: f64, to_end: f64) -> f64 {

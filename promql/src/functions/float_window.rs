@@ -5,16 +5,15 @@
 //! window costs next to nothing; additions still happen in the order of samples, so that the bits are those
 //! of the reference.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use model::time::TimestampMs;
 
-use super::extrapolate::{Extrapolation, growing};
+use super::extrapolate::{Extent, Extrapolation, growing};
+use super::extremes::Sliding;
+use super::lanes::{self, Average, Prediction, Slope, Total, Variance};
 use super::quantile::quantile;
-use super::regression;
 use super::start::{self, Started};
-use crate::kahan::{Mean, Sum};
 use crate::plan::function::WindowFunction;
 
 /// The windows of consecutive steps over the floats of one series.
@@ -49,13 +48,13 @@ impl Ends {
         self.first + step as i64 * self.step_ms
     }
 
-    fn evaluated(self, step: usize) -> TimestampMs {
+    pub(super) fn evaluated(self, step: usize) -> TimestampMs {
         self.evaluated + step as i64 * self.evaluated_step_ms
     }
 }
 
 impl FloatWindows<'_> {
-    fn window(&self, step: usize) -> Range<usize> {
+    pub(super) fn window(&self, step: usize) -> Range<usize> {
         let (low, high) = self.bounds[step];
         low as usize..high as usize
     }
@@ -64,7 +63,7 @@ impl FloatWindows<'_> {
         Started { time: self.times[sample], start: self.starts.get(sample).copied().unwrap_or(0) }
     }
 
-    fn param(&self, index: usize, step: usize) -> f64 {
+    pub(super) fn param(&self, index: usize, step: usize) -> f64 {
         self.params[index][step]
     }
 
@@ -91,26 +90,19 @@ pub(crate) fn evaluate(function: WindowFunction, windows: &FloatWindows<'_>, out
         WindowFunction::Delta => extrapolated(windows, out, false, false),
         WindowFunction::Irate => last_two(windows, out, true),
         WindowFunction::Idelta => last_two(windows, out, false),
-        WindowFunction::Deriv => windows.each(out, 2, |_, window| {
-            let reference = windows.times[window.start];
-            regression::fit(&windows.times[window.clone()], &windows.values[window], reference).slope
-        }),
-        WindowFunction::PredictLinear => windows.each(out, 2, |step, window| {
-            let reference = windows.ends.evaluated(step);
-            let line = regression::fit(&windows.times[window.clone()], &windows.values[window], reference);
-            line.slope * windows.param(0, step) + line.intercept
-        }),
+        WindowFunction::Deriv => lanes::fill(windows, out, 2, Slope::default()),
+        WindowFunction::PredictLinear => lanes::fill(windows, out, 2, Prediction::default()),
         WindowFunction::Changes => counted(windows, out, |samples, i| {
             let (previous, current) = (samples.values[i - 1], samples.values[i]);
             current != previous && !(current.is_nan() && previous.is_nan())
         }),
         WindowFunction::Resets => counted(windows, out, is_reset),
-        WindowFunction::Avg => windows.each_values(out, mean),
-        WindowFunction::Sum => windows.each_values(out, sum),
-        WindowFunction::Min => extremes(windows, out, |new, known| new < known, false),
-        WindowFunction::Max => extremes(windows, out, |new, known| new > known, false),
-        WindowFunction::TsOfMin => extremes(windows, out, |new, known| new <= known, true),
-        WindowFunction::TsOfMax => extremes(windows, out, |new, known| new >= known, true),
+        WindowFunction::Avg => lanes::fill(windows, out, 1, Average),
+        WindowFunction::Sum => lanes::fill(windows, out, 1, Total),
+        WindowFunction::Min => extremes(windows, out, |later, earlier| later < earlier),
+        WindowFunction::Max => extremes(windows, out, |later, earlier| later > earlier),
+        WindowFunction::TsOfMin => times_of_extremes(windows, out, |later, earlier| later <= earlier),
+        WindowFunction::TsOfMax => times_of_extremes(windows, out, |later, earlier| later >= earlier),
         WindowFunction::Count => windows.each(out, 1, |_, window| window.len() as f64),
         WindowFunction::Present => windows.each(out, 1, |_, _| 1.0),
         WindowFunction::First => windows.each(out, 1, |_, window| windows.values[window.start]),
@@ -129,8 +121,8 @@ pub(crate) fn evaluate(function: WindowFunction, windows: &FloatWindows<'_>, out
             let mut deviations = Vec::new();
             windows.each_values(out, |values| median_deviation(values, &mut deviations));
         }
-        WindowFunction::Stddev => windows.each_values(out, |values| variance(values).sqrt()),
-        WindowFunction::Stdvar => windows.each_values(out, variance),
+        WindowFunction::Stddev => lanes::fill(windows, out, 1, Variance { root: true }),
+        WindowFunction::Stdvar => lanes::fill(windows, out, 1, Variance { root: false }),
         WindowFunction::DoubleExponentialSmoothing => windows.each(out, 2, |step, window| {
             smoothed(&windows.values[window], windows.param(0, step), windows.param(1, step))
         }),
@@ -147,12 +139,30 @@ fn is_reset(windows: &FloatWindows<'_>, sample: usize) -> bool {
             && start::is_reset(windows.started(sample - 1), windows.started(sample)))
 }
 
+/// How many samples are looked at together for counter resets.
+const RESET_BLOCK: usize = 64;
+
+/// The samples before which a counter was reset. Most series have none, so blocks of samples are asked first
+/// whether there is any.
+fn resets(windows: &FloatWindows<'_>) -> Vec<usize> {
+    let values = windows.values;
+    let mut resets = Vec::new();
+    for first in (1..values.len()).step_by(RESET_BLOCK) {
+        let block = first..(first + RESET_BLOCK).min(values.len());
+        let before = &values[first - 1..block.end - 1];
+        let falls =
+            values[block.clone()].iter().zip(before).fold(false, |any, (now, before)| any | (now < before));
+        if falls || !windows.starts.is_empty() {
+            resets.extend(block.filter(|sample| is_reset(windows, *sample)));
+        }
+    }
+    resets
+}
+
 /// `rate`, `increase`, `delta`.
 fn extrapolated(windows: &FloatWindows<'_>, out: &mut [f64], counter: bool, per_second: bool) {
-    let resets: Vec<usize> = match counter {
-        true => (1..windows.values.len()).filter(|sample| is_reset(windows, *sample)).collect(),
-        false => Vec::new(),
-    };
+    let resets = if counter { resets(windows) } else { Vec::new() };
+    let mut extent = Extent::default();
     let range_seconds = windows.range_ms as f64 / 1000.0;
     let mut passed = 0;
     for (step, slot) in out.iter_mut().enumerate() {
@@ -185,7 +195,11 @@ fn extrapolated(windows: &FloatWindows<'_>, out: &mut [f64], counter: bool, per_
         } else if window.len() < 2 {
             continue;
         } else {
-            extrapolation.factor()
+            let spacing = extrapolation.spacing();
+            if !extent.is_of(&spacing) {
+                extent = Extent::of(spacing);
+            }
+            extent.factor(extrapolation.counter)
         };
         if per_second {
             factor /= range_seconds;
@@ -233,34 +247,6 @@ fn counted(windows: &FloatWindows<'_>, out: &mut [f64], counts: impl Fn(&FloatWi
     windows.each(out, 1, |_, window| f64::from(running[window.end - 1] - running[window.start]));
 }
 
-/// The sum, or an infinity as soon as it is one.
-pub(crate) fn sum(values: &[f64]) -> f64 {
-    let mut sum = Sum::default();
-    for value in values {
-        sum.add(*value);
-    }
-    if sum.sum.is_infinite() { sum.sum } else { sum.total() }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    let mut mean = Mean::of(values[0]);
-    for value in &values[1..] {
-        mean.add(*value);
-    }
-    mean.value()
-}
-
-/// Welford's variance of a population, compensated.
-fn variance(values: &[f64]) -> f64 {
-    let (mut mean, mut squares) = (Sum::default(), Sum::default());
-    for (i, value) in values.iter().enumerate() {
-        let delta = value - mean.total();
-        mean.add(delta / (i + 1) as f64);
-        squares.add(delta * (value - mean.total()));
-    }
-    squares.total() / values.len() as f64
-}
-
 fn median_deviation(values: &[f64], deviations: &mut Vec<f64>) -> f64 {
     if values.iter().any(|value| value.is_nan()) {
         return f64::NAN;
@@ -272,39 +258,31 @@ fn median_deviation(values: &[f64], deviations: &mut Vec<f64>) -> f64 {
     quantile(0.5, deviations)
 }
 
-/// Minimum or maximum of every window, or its time, by a queue of candidates: a sample leaves it when a
-/// later one takes precedence. NaN is the result only where there is nothing else.
-fn extremes(
-    windows: &FloatWindows<'_>,
-    out: &mut [f64],
-    takes_precedence: impl Fn(f64, f64) -> bool,
-    want_time: bool,
-) {
-    let mut candidates: VecDeque<usize> = VecDeque::new();
-    let mut seen = 0;
-    windows.each(out, 1, |_, window| {
-        if window.end < seen {
-            candidates.clear();
-            seen = window.start;
-        }
-        for sample in seen.max(window.start)..window.end {
-            let value = windows.values[sample];
-            if value.is_nan() {
-                continue;
-            }
-            while candidates.back().is_some_and(|back| takes_precedence(value, windows.values[*back])) {
-                candidates.pop_back();
-            }
-            candidates.push_back(sample);
-        }
-        seen = window.end;
-        while candidates.front().is_some_and(|front| *front < window.start) {
-            candidates.pop_front();
-        }
-        // Of NaNs alone the last one counts.
-        let extreme = candidates.front().copied().unwrap_or(window.end - 1);
-        if want_time { seconds(windows.times[extreme]) } else { windows.values[extreme] }
-    });
+/// Minimum or maximum of every window; NaN only where there is nothing else.
+fn extremes(windows: &FloatWindows<'_>, out: &mut [f64], wins: impl Fn(f64, f64) -> bool) {
+    let item = |sample: usize| windows.values[sample];
+    // Without NaN two values are compared in one instruction.
+    if windows.values.iter().fold(false, |any, value| any | value.is_nan()) {
+        let better = |earlier: f64, later: f64| {
+            if wins(later, earlier) || earlier.is_nan() { later } else { earlier }
+        };
+        let mut sliding = Sliding::new(item, better);
+        windows.each(out, 1, |_, window| sliding.best(window));
+    } else {
+        let better = |earlier: f64, later: f64| if wins(later, earlier) { later } else { earlier };
+        let mut sliding = Sliding::new(item, better);
+        windows.each(out, 1, |_, window| sliding.best(window));
+    }
+}
+
+/// The time of the minimum or maximum of every window. Of NaNs alone the last one counts.
+fn times_of_extremes(windows: &FloatWindows<'_>, out: &mut [f64], wins: impl Fn(f64, f64) -> bool) {
+    let item = |sample: usize| (windows.values[sample], windows.times[sample]);
+    let better = |earlier: (f64, i64), later: (f64, i64)| {
+        if wins(later.0, earlier.0) || earlier.0.is_nan() { later } else { earlier }
+    };
+    let mut sliding = Sliding::new(item, better);
+    windows.each(out, 1, |_, window| seconds(sliding.best(window).1));
 }
 
 /// Holt's linear method: level and trend, both smoothed exponentially.

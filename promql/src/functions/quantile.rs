@@ -12,7 +12,13 @@ pub(crate) fn nan_first(a: &f64, b: &f64) -> Ordering {
     }
 }
 
-/// The `q`-quantile, interpolated between the two values beside its rank. Sorts the values. NaN of no
+/// A number that has the order of floats: NaN before everything else, −0 before 0.
+fn rank_key(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    if value.is_nan() { i64::MIN } else { bits ^ ((bits >> 63) as u64 >> 1) as i64 }
+}
+
+/// The `q`-quantile, interpolated between the two values beside its rank. Moves the values about. NaN of no
 /// values, −Inf and +Inf for a `q` below 0 and above 1.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
@@ -24,13 +30,12 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_by(nan_first);
-    let last = (values.len() - 1) as f64;
-    let rank = q * last;
-    let lower = rank.floor().max(0.0);
-    let upper = last.min(lower + 1.0);
+    let rank = q * (values.len() - 1) as f64;
     let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    let by_rank = |a: &f64, b: &f64| rank_key(*a).cmp(&rank_key(*b));
+    let (_, lower, above) = values.select_nth_unstable_by(rank.floor().max(0.0) as usize, by_rank);
+    let upper = above.iter().copied().min_by(by_rank).unwrap_or(*lower);
+    *lower * (1.0 - weight) + upper * weight
 }
 
 #[cfg(test)]

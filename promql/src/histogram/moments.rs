@@ -1,6 +1,7 @@
 //! Average and spread of native histograms.
 
-use model::histogram::{Bucket, Compensated, FloatHistogram};
+use model::histogram::{Bucket, FloatHistogram};
+use model::kahan::Compensated;
 
 /// The average observation.
 pub fn average(h: &FloatHistogram) -> f64 {

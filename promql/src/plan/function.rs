@@ -148,6 +148,17 @@ impl WindowFunction {
         matches!(self, WindowFunction::First | WindowFunction::Last)
     }
 
+    /// Whether it reads all samples of each window; what others find out of a series once tells all windows.
+    pub(crate) fn reads_every_window(self) -> bool {
+        use WindowFunction::{
+            Avg, Deriv, DoubleExponentialSmoothing, Mad, PredictLinear, Quantile, Stddev, Stdvar, Sum,
+        };
+        matches!(
+            self,
+            Avg | Deriv | DoubleExponentialSmoothing | Mad | PredictLinear | Quantile | Stddev | Stdvar | Sum
+        )
+    }
+
     /// Whether it makes sense of samples beyond the window.
     pub(crate) fn allows_anchored(self) -> bool {
         use WindowFunction::{Changes, Resets};

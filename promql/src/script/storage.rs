@@ -108,6 +108,7 @@ fn continues(before: &FloatHistogram, histogram: &FloatHistogram) -> bool {
     !before.is_stale()
         && before.schema == histogram.schema
         && before.zero_threshold == histogram.zero_threshold
+        && before.custom_values == histogram.custom_values
         && !compared.detect_reset(before)
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the crate from outside: tables of queries, scripts, and properties.
 
+mod coverage;
 mod golden;
 mod grammar;
 mod limits;

@@ -7,7 +7,7 @@ use promql::script::run_file;
 use crate::golden;
 
 /// The scripts in a folder, by name.
-fn scripts(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn scripts(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.expect("a folder can be listed").path()).collect();

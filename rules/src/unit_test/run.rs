@@ -137,7 +137,7 @@ impl<'a> Bench<'a> {
         let fail =
             |what: String| Some(format!("    expr: {:?}, time: {}, err: {what}", test.expr, test.eval_time));
         let at_ms = self.test.start_timestamp.0 + test.eval_time.as_millis();
-        let got = match self.sources.vector(&test.expr, at_ms) {
+        let got = match self.sources.vector(&test.expr, at_ms, None) {
             Ok(vector) => Samples::new(vector),
             Err(error) => return fail(error.to_string()),
         };

@@ -12,6 +12,7 @@ pub use super::consul::ConsulSdConfig;
 pub use super::docker::{DockerSdConfig, DockerSwarmSdConfig};
 pub use super::ec2::Ec2SdConfig;
 use super::group;
+pub use super::kubernetes::KubernetesSdConfig;
 
 /// The mechanisms that there are, as the keys of the file.
 pub const SUPPORTED: &[&str] = &[
@@ -23,6 +24,7 @@ pub const SUPPORTED: &[&str] = &[
     "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
+    "kubernetes_sd_configs",
 ];
 
 /// The mechanisms that the reference has and Ferula hasn't yet. [`Missing`] refers to them by index.
@@ -34,7 +36,6 @@ pub const MISSING: &[&str] = &[
     "gce_sd_configs",
     "hetzner_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -89,6 +90,7 @@ macro_rules! inline_discovery {
                 docker_sd_configs: Option<Vec<$crate::discovery::config::DockerSdConfig>>,
                 dockerswarm_sd_configs: Option<Vec<$crate::discovery::config::DockerSwarmSdConfig>>,
                 ec2_sd_configs: Option<Vec<$crate::discovery::config::Ec2SdConfig>>,
+                kubernetes_sd_configs: Option<Vec<$crate::discovery::config::KubernetesSdConfig>>,
                 aws_sd_configs: Option<$crate::discovery::config::Missing<0>>,
                 azure_sd_configs: Option<$crate::discovery::config::Missing<1>>,
                 digitalocean_sd_configs: Option<$crate::discovery::config::Missing<2>>,
@@ -96,24 +98,23 @@ macro_rules! inline_discovery {
                 gce_sd_configs: Option<$crate::discovery::config::Missing<4>>,
                 hetzner_sd_configs: Option<$crate::discovery::config::Missing<5>>,
                 ionos_sd_configs: Option<$crate::discovery::config::Missing<6>>,
-                kubernetes_sd_configs: Option<$crate::discovery::config::Missing<7>>,
-                kuma_sd_configs: Option<$crate::discovery::config::Missing<8>>,
-                lightsail_sd_configs: Option<$crate::discovery::config::Missing<9>>,
-                linode_sd_configs: Option<$crate::discovery::config::Missing<10>>,
-                marathon_sd_configs: Option<$crate::discovery::config::Missing<11>>,
-                nerve_sd_configs: Option<$crate::discovery::config::Missing<12>>,
-                nomad_sd_configs: Option<$crate::discovery::config::Missing<13>>,
-                oci_sd_configs: Option<$crate::discovery::config::Missing<14>>,
-                openstack_sd_configs: Option<$crate::discovery::config::Missing<15>>,
-                outscale_sd_configs: Option<$crate::discovery::config::Missing<16>>,
-                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<17>>,
-                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<18>>,
-                scaleway_sd_configs: Option<$crate::discovery::config::Missing<19>>,
-                serverset_sd_configs: Option<$crate::discovery::config::Missing<20>>,
-                stackit_sd_configs: Option<$crate::discovery::config::Missing<21>>,
-                triton_sd_configs: Option<$crate::discovery::config::Missing<22>>,
-                uyuni_sd_configs: Option<$crate::discovery::config::Missing<23>>,
-                vultr_sd_configs: Option<$crate::discovery::config::Missing<24>>,
+                kuma_sd_configs: Option<$crate::discovery::config::Missing<7>>,
+                lightsail_sd_configs: Option<$crate::discovery::config::Missing<8>>,
+                linode_sd_configs: Option<$crate::discovery::config::Missing<9>>,
+                marathon_sd_configs: Option<$crate::discovery::config::Missing<10>>,
+                nerve_sd_configs: Option<$crate::discovery::config::Missing<11>>,
+                nomad_sd_configs: Option<$crate::discovery::config::Missing<12>>,
+                oci_sd_configs: Option<$crate::discovery::config::Missing<13>>,
+                openstack_sd_configs: Option<$crate::discovery::config::Missing<14>>,
+                outscale_sd_configs: Option<$crate::discovery::config::Missing<15>>,
+                ovhcloud_sd_configs: Option<$crate::discovery::config::Missing<16>>,
+                puppetdb_sd_configs: Option<$crate::discovery::config::Missing<17>>,
+                scaleway_sd_configs: Option<$crate::discovery::config::Missing<18>>,
+                serverset_sd_configs: Option<$crate::discovery::config::Missing<19>>,
+                stackit_sd_configs: Option<$crate::discovery::config::Missing<20>>,
+                triton_sd_configs: Option<$crate::discovery::config::Missing<21>>,
+                uyuni_sd_configs: Option<$crate::discovery::config::Missing<22>>,
+                vultr_sd_configs: Option<$crate::discovery::config::Missing<23>>,
             }
         }
 
@@ -129,6 +130,7 @@ macro_rules! inline_discovery {
                     docker_sd_configs: self.docker_sd_configs.take().unwrap_or_default(),
                     dockerswarm_sd_configs: self.dockerswarm_sd_configs.take().unwrap_or_default(),
                     ec2_sd_configs: self.ec2_sd_configs.take().unwrap_or_default(),
+                    kubernetes_sd_configs: self.kubernetes_sd_configs.take().unwrap_or_default(),
                 }
             }
         }
@@ -162,6 +164,9 @@ pub struct DiscoveryConfigs {
     /// Targets from Amazon's EC2.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ec2_sd_configs: Vec<Ec2SdConfig>,
+    /// Targets from Kubernetes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kubernetes_sd_configs: Vec<KubernetesSdConfig>,
 }
 
 impl DiscoveryConfigs {
@@ -170,12 +175,16 @@ impl DiscoveryConfigs {
         for file in self.file_sd_configs.iter_mut().flat_map(|config| &mut config.files) {
             client::config::join(directory, file);
         }
+        for config in &mut self.kubernetes_sd_configs {
+            client::config::join(directory, &mut config.kubeconfig_file);
+        }
         let http = self.http_sd_configs.iter_mut().map(|config| &mut config.http_client);
         let consul = self.consul_sd_configs.iter_mut().map(|config| &mut config.http_client);
         let docker = self.docker_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
         let swarm = self.dockerswarm_sd_configs.iter_mut().map(|config| &mut config.engine.http_client);
         let ec2 = self.ec2_sd_configs.iter_mut().map(|config| &mut config.http_client);
-        for client in http.chain(consul).chain(docker).chain(swarm).chain(ec2) {
+        let kubernetes = self.kubernetes_sd_configs.iter_mut().map(|config| &mut config.http_client);
+        for client in http.chain(consul).chain(docker).chain(swarm).chain(ec2).chain(kubernetes) {
             client.set_directory(directory);
         }
     }
@@ -187,7 +196,8 @@ impl DiscoveryConfigs {
         let docker = self.docker_sd_configs.iter().map(|config| &config.engine.http_client);
         let swarm = self.dockerswarm_sd_configs.iter().map(|config| &config.engine.http_client);
         let ec2 = self.ec2_sd_configs.iter().map(|config| &config.http_client);
-        http.chain(consul).chain(docker).chain(swarm).chain(ec2)
+        let kubernetes = self.kubernetes_sd_configs.iter().map(|config| &config.http_client);
+        http.chain(consul).chain(docker).chain(swarm).chain(ec2).chain(kubernetes)
     }
 }
 

@@ -143,6 +143,20 @@ fn matching(pattern: &str) -> Vec<String> {
         .collect()
 }
 
+/// The groups of the files that a pattern stands for; nothing if there is no such file.
+///
+/// # Errors
+///
+/// A file can't be read, or isn't one of target groups.
+pub fn groups_of_files(pattern: &str) -> Result<Option<Vec<TargetGroup>>, String> {
+    let paths = matching(pattern);
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let groups = paths.iter().map(|path| read_groups(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(groups.into_iter().flatten().collect()))
+}
+
 fn glob_to_regex(glob: &str) -> String {
     let mut regex = String::new();
     for c in glob.chars() {

@@ -7,6 +7,8 @@ use model::summary::{self, QUANTILES, SummaryOpts, SummaryVec};
 use model::time::Clock;
 use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
+use super::kubernetes::Role;
+
 /// Bounds of the histogram over refreshes, in seconds.
 const SECONDS_BOUNDS: &[f64] = &[0.01, 0.1, 1.0, 10.0];
 
@@ -21,6 +23,8 @@ pub struct DiscoveryMetrics {
     pub(super) dns_failures: IntCounter,
     pub(super) consul_failures: IntCounter,
     consul_duration: SummaryVec,
+    pub(super) kubernetes_failures: IntCounter,
+    pub(super) kubernetes_events: IntCounterVec,
     pub(super) file_read_errors: IntCounter,
     pub(super) file_watcher_errors: IntCounter,
     pub(super) file_mtimes: GaugeVec,
@@ -75,6 +79,16 @@ impl DiscoveryMetrics {
             let _ = consul_duration.with_label_values(&[endpoint, call]);
         }
         registry.register(Box::new(consul_duration.clone()))?;
+        let kubernetes_events = IntCounterVec::new(
+            Opts::new("prometheus_sd_kubernetes_events_total", "The number of Kubernetes events handled."),
+            &["role", "event"],
+        )?;
+        for role in Role::all() {
+            for event in ["add", "delete", "update"] {
+                let _ = kubernetes_events.with_label_values(&[role.name(), event]);
+            }
+        }
+        registry.register(Box::new(kubernetes_events.clone()))?;
         registry.register(Box::new(refresh_failures.clone()))?;
         registry.register(Box::new(refresh_duration.clone()))?;
         registry.register(Box::new(refresh_duration_histogram.clone()))?;
@@ -97,6 +111,11 @@ impl DiscoveryMetrics {
                 "The number of Consul RPC call failures.",
             )?,
             consul_duration,
+            kubernetes_failures: counter(
+                "prometheus_sd_kubernetes_failures_total",
+                "The number of failed WATCH/LIST requests.",
+            )?,
+            kubernetes_events,
             file_read_errors: counter(
                 "prometheus_sd_file_read_errors_total",
                 "The number of File-SD read errors.",

@@ -3,6 +3,7 @@
 mod consul;
 mod docker;
 mod ec2;
+mod kubernetes;
 
 use std::collections::BTreeMap;
 use std::future::Future;

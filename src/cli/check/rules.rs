@@ -20,18 +20,19 @@ pub(super) struct Lint {
 
 /// Checks files, or standard input if there are none.
 pub(super) fn run(files: &[PathBuf], lint: Lint, features: Features) -> ExitCode {
+    let options = CheckOptions { features, ..CheckOptions::default() };
     let mut worst = Found::Nothing;
     if files.is_empty() {
         println!("Checking standard input");
         let mut text = String::new();
         worst = match std::io::stdin().read_to_string(&mut text) {
-            Ok(_) => check("standard input", &text, lint, features),
+            Ok(_) => check("standard input", &text, lint, &options),
             Err(error) => failed(&[error.to_string()]),
         };
         println!();
     }
     for file in files {
-        worst = worst.max(check_file(file, lint, features));
+        worst = worst.max(check_file(file, lint, &options));
         println!();
     }
     match worst {
@@ -50,17 +51,16 @@ pub(super) enum Found {
 }
 
 /// Checks a file and prints what was found.
-pub(super) fn check_file(file: &Path, lint: Lint, features: Features) -> Found {
+pub(super) fn check_file(file: &Path, lint: Lint, options: &CheckOptions) -> Found {
     println!("Checking {}", file.display());
     match std::fs::read_to_string(file) {
-        Ok(text) => check(&file.to_string_lossy(), &text, lint, features),
+        Ok(text) => check(&file.to_string_lossy(), &text, lint, options),
         Err(error) => failed(&[format!("{}: {error}", file.display())]),
     }
 }
 
-fn check(name: &str, text: &str, lint: Lint, features: Features) -> Found {
-    let options = CheckOptions { features, ..CheckOptions::default() };
-    let groups = match rules::file::parse(name, text, &options) {
+fn check(name: &str, text: &str, lint: Lint, options: &CheckOptions) -> Found {
+    let groups = match rules::file::parse(name, text, options) {
         Ok(groups) => groups,
         Err(errors) => {
             return failed(&errors.iter().map(ToString::to_string).collect::<Vec<_>>());

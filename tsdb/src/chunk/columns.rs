@@ -33,19 +33,6 @@ pub(super) trait Sink {
     fn run(&mut self, timestamp: i64, delta: i64, count: usize, value: f64) -> bool;
 }
 
-/// For those who only want the state at the end.
-pub(super) struct Nowhere;
-
-impl Sink for Nowhere {
-    fn one(&mut self, _: i64, _: f64) -> bool {
-        true
-    }
-
-    fn run(&mut self, _: i64, _: i64, _: usize, _: f64) -> bool {
-        true
-    }
-}
-
 /// Columns with room for all samples.
 pub(super) struct Columns<'a> {
     timestamps: &'a mut [i64],

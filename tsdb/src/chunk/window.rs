@@ -11,7 +11,7 @@
 //! The last form sets the window. Source: tsdb/chunkenc/xor.go of Prometheus 3.14.
 
 use super::ChunkError;
-use super::bits::{BitReader, PEEK_BITS, PutBits};
+use super::bits::{BitReader, PutBits};
 
 /// `trailing` of a window that wasn't set yet. A shift by it is one by 0, so that reading needn't ask.
 const UNSET: u8 = 64;
@@ -34,6 +34,11 @@ impl Window {
     /// A window that wasn't set yet.
     pub(super) const fn unset() -> Self {
         Window { significant: 64, trailing: UNSET }
+    }
+
+    /// A window of so many bits after so many zeros; both together are at most 64.
+    pub(super) const fn of_sizes(leading: u32, significant: u32) -> Self {
+        Window { significant: significant as u8, trailing: (64 - leading - significant) as u8 }
     }
 
     #[inline(always)]
@@ -85,7 +90,7 @@ impl Window {
         let leading = difference.leading_zeros().min(LEADING_MAX);
         let trailing = difference.trailing_zeros();
         let significant = 64 - leading - trailing;
-        *self = Window { significant: significant as u8, trailing: trailing as u8 };
+        *self = Window::of_sizes(leading, significant);
         bits.put(u64::from(leading << 6 | significant & 63), SIZES_BITS);
         bits.put(difference >> trailing, significant);
     }
@@ -93,35 +98,20 @@ impl Window {
     /// Reads a difference.
     #[inline(always)]
     pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
-        let ahead = bits.peek();
-        self.read_at(bits, ahead, 0)
-    }
-
-    /// Reads a difference that begins `before` bits from here, at the top of `ahead`, which has all of the
-    /// control and of the sizes.
-    #[inline(always)]
-    pub(super) fn read_at(
-        &mut self,
-        bits: &mut BitReader<'_>,
-        ahead: u64,
-        before: u32,
-    ) -> Result<u64, ChunkError> {
-        if ahead >> 63 == 0 {
-            bits.skip(before + 1);
-            return Ok(0);
+        match bits.peek() >> 62 {
+            0b11 => {
+                bits.skip(2);
+                self.read_new(bits)
+            }
+            0b10 => {
+                bits.skip(2);
+                Ok(self.read_inside(bits))
+            }
+            _ => {
+                bits.skip(1);
+                Ok(0)
+            }
         }
-        let mut control = 2;
-        if ahead >> 62 == 0b11 {
-            self.set((ahead << 2 >> (64 - SIZES_BITS)) as u32)?;
-            control += SIZES_BITS;
-        }
-        let size = self.significant();
-        if before + control + size > PEEK_BITS {
-            bits.skip(before + control);
-            return Ok(self.read_inside(bits));
-        }
-        bits.skip(before + control + size);
-        Ok(ahead << control >> (64 - size) << self.trailing())
     }
 
     /// Reads the bits of a difference in the window as it is.
@@ -148,7 +138,7 @@ impl Window {
         if leading + significant > 64 {
             return Err(ChunkError::Corrupt("value of more than 64 bits"));
         }
-        *self = Window { significant: significant as u8, trailing: (64 - leading - significant) as u8 };
+        *self = Window::of_sizes(leading, significant);
         Ok(())
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn open_blocks(
     Ok((blocks, damage))
 }
 
-pub(super) fn open_head(
+pub(crate) fn open_head(
     fs: &Arc<dyn Fs>,
     head_dir: &Path,
     wal_dir: &Path,

@@ -253,10 +253,12 @@ impl Head {
         let (mut min, mut max) = (i64::MAX, i64::MIN);
         let mut rest = histograms.as_slice();
         for (id, timestamp, value) in floats.iter() {
-            // A series that has both gets them by time.
-            let before = rest.partition_point(|row| (row.id, row.timestamp) < (id, timestamp));
-            self.apply_histograms(shard, &rest[..before]);
-            rest = &rest[before..];
+            if !rest.is_empty() {
+                // A series that has both gets them by time.
+                let before = rest.partition_point(|row| (row.id, row.timestamp) < (id, timestamp));
+                self.apply_histograms(shard, &rest[..before]);
+                rest = &rest[before..];
+            }
             shard.append_float(id, timestamp, value, &self.rules, &self.chunks);
             min = min.min(timestamp);
             max = max.max(timestamp);
@@ -276,6 +278,9 @@ impl Head {
     }
 
     fn apply_histograms(&self, shard: &mut Shard, rows: &[HistogramRow]) {
+        if rows.is_empty() {
+            return;
+        }
         for HistogramRow { id, timestamp, value } in rows {
             shard.append_histogram(*id, *timestamp, value, &self.rules, &self.chunks);
             self.bounds.extend(*timestamp, *timestamp);

@@ -139,6 +139,14 @@ impl Buffers {
         Buffers { classes: std::array::from_fn(Class::new) }
     }
 
+    /// Bytes of all pages and of the lists of their owners.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let of_class = |class: &Class| {
+            class.pages.len() * (class.size << class.page_shift) + class.owners.capacity() * size_of::<u32>()
+        };
+        self.classes.iter().map(of_class).sum()
+    }
+
     /// A zeroed buffer of at least `len` bytes.
     ///
     /// # Panics

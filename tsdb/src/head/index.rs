@@ -300,6 +300,14 @@ impl Index {
         known.then(|| self.recent.range(self.recent.len() - added..).copied())
     }
 
+    /// Bytes of label sets as symbols, and of the table that finds them.
+    pub(crate) fn label_bytes(&self) -> usize {
+        self.arena.capacity() * size_of::<u32>()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.by_labels.allocation_size()
+            + self.free_ids.capacity() * size_of::<u32>()
+    }
+
     /// Number of series.
     pub(crate) fn len(&self) -> usize {
         self.by_labels.len()

@@ -32,6 +32,7 @@ pub(crate) mod exemplars;
 mod gc;
 pub(crate) mod index;
 mod labels;
+pub(crate) mod memory;
 pub(crate) mod out_of_order;
 mod postings;
 pub(crate) mod read;

@@ -78,6 +78,20 @@ impl List {
 }
 
 impl Many {
+    fn heap_bytes(&self) -> usize {
+        let ids = match self {
+            Many::Array(ids) => ids.capacity() * size_of::<u32>(),
+            Many::Bitmap(bitmap) => {
+                let statistics = bitmap.statistics();
+                let containers = statistics.n_bytes_array_containers
+                    + statistics.n_bytes_run_containers
+                    + statistics.n_bytes_bitset_containers;
+                usize::try_from(containers).unwrap_or(usize::MAX)
+            }
+        };
+        size_of::<Many>() + ids
+    }
+
     fn insert(&mut self, id: u32) {
         match self {
             Many::Array(ids) => {
@@ -114,6 +128,18 @@ pub(crate) struct HeadPostings {
 }
 
 impl HeadPostings {
+    /// Bytes of all lists and of the tables that lead to them.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let of_list = |list: &List| match list {
+            List::One(_) => 0,
+            List::Many(many) => many.heap_bytes(),
+        };
+        let of_name = |name: &NamePostings| {
+            name.values.allocation_size() + name.values.values().map(of_list).sum::<usize>()
+        };
+        self.names.allocation_size() + self.names.values().map(of_name).sum::<usize>()
+    }
+
     /// Adds a series by its label pairs.
     pub(crate) fn insert(&mut self, id: u32, pairs: impl Iterator<Item = (SymbolId, SymbolId)>) {
         self.all.insert(id);

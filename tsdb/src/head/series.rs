@@ -189,6 +189,11 @@ impl SealedChunks {
         })
     }
 
+    /// Bytes of the nodes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>() + self.free.capacity() * size_of::<u32>()
+    }
+
     /// Number of chunks in all lists.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len() - self.free.len()

@@ -465,6 +465,17 @@ impl Shard {
         self.open + self.sealed.len() + self.late.values().map(|late| late.sealed.len() + 1).sum::<usize>()
     }
 
+    /// Bytes of the records.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.pages.len() * PAGE_SERIES * size_of::<Record>()
+    }
+
+    /// Bytes of the open histogram chunks.
+    pub(crate) fn histogram_bytes(&self) -> usize {
+        let open = self.histograms.iter().flatten();
+        open.map(|open| size_of::<HistogramAppender>() + open.bytes().len()).sum()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }

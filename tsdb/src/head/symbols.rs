@@ -95,6 +95,11 @@ impl Symbols {
         self.unused.push(id);
     }
 
+    /// Bytes of the table and the texts.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.symbols.capacity() * size_of::<Symbol>() + self.ids.allocation_size() + self.text_bytes
+    }
+
     /// The text of a symbol.
     pub(crate) fn text(&self, id: SymbolId) -> &str {
         &self.symbols[id as usize].text

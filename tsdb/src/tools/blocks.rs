@@ -1,4 +1,4 @@
-//! The blocks of a data directory, for reading alone. What is in the log isn't among them.
+//! The blocks of a data directory, for reading alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -61,7 +61,7 @@ impl Querier for StoredBlocks {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
         let sets =
             self.iter().map(|block| Ok(Box::new(block.select(matchers, hints)?) as Box<dyn SeriesSet>));
-        Ok(merge(sets.collect::<Result<_, StorageError>>()?, hints.limit))
+        merge(sets.collect::<Result<_, StorageError>>()?, hints)
     }
 
     fn label_names(

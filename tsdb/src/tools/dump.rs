@@ -37,12 +37,14 @@ pub struct DumpOptions {
     pub format: DumpFormat,
 }
 
-/// Writes the samples of a storage, series by series in order of their labels.
+/// Writes the samples of a storage, series by series in order of their labels. `progress` hears how many series
+/// are written, of how many.
 pub fn dump(
     storage: &dyn Queryable,
     options: &DumpOptions,
     cancel: &model::cancel::Cancel,
     out: &mut dyn Write,
+    progress: &dyn Fn(usize, usize),
 ) -> Result<(), ToolError> {
     let querier = storage.querier(options.mint, options.maxt)?;
     let hints = SelectHints::new(options.mint, options.maxt, cancel);
@@ -57,8 +59,10 @@ pub fn dump(
     order.dedup_by(|a, b| a.0 == b.0);
 
     let mut columns = SampleColumns::default();
-    for (labels, (set, nth)) in order {
+    let total = order.len();
+    for (done, (labels, (set, nth))) in order.into_iter().enumerate() {
         crate::error::check(cancel)?;
+        progress(done, total);
         if options.format == DumpFormat::SeriesJson {
             serde_json::to_writer(&mut *out, &labels).map_err(io::Error::from)?;
             writeln!(out)?;

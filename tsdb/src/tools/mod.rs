@@ -1,5 +1,5 @@
 //! What `ferula tsdb …` does, in the words and columns of promtool. Everything is printed to a [`io::Write`] that
-//! the caller gives; nothing here starts a server or touches the log.
+//! the caller gives; nothing here starts a server or changes the data directory.
 
 use std::io;
 
@@ -10,6 +10,7 @@ mod backfill;
 mod blocks;
 mod dump;
 mod list;
+mod stored;
 mod text;
 
 pub use analyze::{AnalyzeOptions, analyze};
@@ -17,6 +18,7 @@ pub use backfill::{BackfillError, BackfillOptions, Sample, compatible_block_dura
 pub use blocks::StoredBlocks;
 pub use dump::{DumpFormat, DumpOptions, dump};
 pub use list::{BlockTable, list};
+pub use stored::StoredData;
 
 #[cfg(test)]
 mod tests;

@@ -197,7 +197,7 @@ fn samples_are_dumped_as_promtool_dumps_them() {
     let dumped = |format, selectors: Vec<Vec<Matcher>>, mint| {
         let blocks = StoredBlocks::open(&fs(), dir.path()).unwrap();
         let options = DumpOptions { mint, maxt: i64::MAX, selectors, format };
-        printed(|out| dump(&blocks, &options, &Cancel::new(), out))
+        printed(|out| dump(&blocks, &options, &Cancel::new(), out, &|_, _| {}))
     };
     assert_eq!(
         dumped(DumpFormat::Prometheus, vec![], i64::MIN),

@@ -37,9 +37,9 @@ mod read;
 mod state;
 mod write;
 
-const MAGIC: &[u8; 8] = b"FERULACP";
+pub(crate) const MAGIC: &[u8; 8] = b"FERULACP";
 const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 16;
+pub(crate) const HEADER_BYTES: usize = 16;
 const NAME_PREFIX: &str = "checkpoint.";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 

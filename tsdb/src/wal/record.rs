@@ -246,6 +246,13 @@ impl FloatColumns {
         self.ids.is_empty()
     }
 
+    /// Whether there is a sample of a series at a time; the samples ascend by both.
+    pub(crate) fn has(&self, id: u32, timestamp: TimestampMs) -> bool {
+        let from = self.ids.partition_point(|other| *other < id);
+        let to = self.ids.partition_point(|other| *other <= id);
+        self.timestamps[from..to].binary_search(&timestamp).is_ok()
+    }
+
     /// Keeps the samples for whose id and time the closure says yes.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32, TimestampMs) -> bool) {
         let mut kept = 0;

@@ -21,7 +21,7 @@ use crate::db::{Damage, move_aside};
 use crate::fs::Fs;
 use crate::head::Head;
 use crate::head::index::Index;
-use crate::head::shard::{SHARDS, page_of, shard_of};
+use crate::head::shard::{SHARDS, Shard, page_of, shard_of};
 
 /// Frames that a worker may be behind: some megabytes at most for ordinary commits.
 const QUEUE_FRAMES: usize = 64;
@@ -283,12 +283,30 @@ impl Applier<'_> {
         late_floats.retain(|id, _| !covered(id) && known(id));
         late_histograms.retain(|row| !covered(row.id) && known(row.id));
         self.unknown.fetch_add(unknown, Ordering::Relaxed);
-        // A sample that is there already, as after a rewritten segment, is there once.
-        let newer = |id: u32, t: TimestampMs| shard.newest(id).is_some_and(|newest| t > newest);
-        floats.retain(&newer);
-        histograms.retain(|row| newer(row.id, row.timestamp));
+        floats.retain(newer_only(&shard));
+        {
+            let mut newer = newer_only(&shard);
+            histograms.retain(|row| newer(row.id, row.timestamp) && !floats.has(row.id, row.timestamp));
+        }
         head.apply(&mut shard, samples);
         samples.clear();
+    }
+}
+
+/// Says of samples, by series and in order, whether each is newer than those before it and those of the shard. A
+/// sample that is there already, as after a rewritten segment, is there once.
+fn newer_only(shard: &Shard) -> impl FnMut(u32, TimestampMs) -> bool + '_ {
+    let mut before: Option<(u32, TimestampMs)> = None;
+    move |id, timestamp| {
+        let newest = match before {
+            Some((other, newest)) if other == id => Some(newest),
+            _ => shard.newest(id),
+        };
+        let newer = newest.is_some_and(|newest| timestamp > newest);
+        if newer {
+            before = Some((id, timestamp));
+        }
+        newer
     }
 }
 

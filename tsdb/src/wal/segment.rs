@@ -375,6 +375,12 @@ impl Wal {
         self.fs.sync_dir(&self.dir)
     }
 
+    /// Bytes of frames that no sync covers yet.
+    pub(crate) fn unsynced_bytes(&self) -> usize {
+        let tail = self.tail.lock();
+        tail.unsynced.capacity() + tail.scratch.capacity()
+    }
+
     pub(crate) fn stats(&self) -> WalStats {
         let tail = self.tail.lock();
         let segment = tail.segment.as_ref().map_or(tail.next_segment, |segment| segment.number);

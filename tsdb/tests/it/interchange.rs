@@ -1,12 +1,10 @@
-//! Blocks go both ways between Ferula and Prometheus. Skipped where `promtool` isn't installed; the environment
-//! variable `PROMTOOL` may name another one.
+//! Blocks go both ways between Ferula and Prometheus.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
 
 use model::cancel::Cancel;
@@ -19,29 +17,14 @@ use tsdb::chunk::{Encoding, xor};
 use tsdb::compact::{Compactor, CompactorOptions, UlidSource};
 use tsdb::fs::RealFs;
 
+use crate::peers::{lines, promtool};
+
 type Model = BTreeMap<Labels, BTreeMap<i64, f64>>;
 
 const STEP_MS: i64 = 15_000;
 const BLOCK_MS: i64 = 2 * 3_600_000;
 /// Of the first sample; blocks are aligned to their duration.
 const BEGIN_MS: i64 = 1_600_000_000_000 / BLOCK_MS * BLOCK_MS;
-
-/// Runs promtool; `None` if there is none.
-fn promtool(args: &[&str]) -> Option<Output> {
-    let program = std::env::var_os("PROMTOOL").unwrap_or_else(|| "promtool".into());
-    match Command::new(program).args(args).output() {
-        Ok(output) => {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "promtool {args:?}: {stderr}");
-            Some(output)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: promtool isn't installed");
-            None
-        }
-        Err(error) => panic!("promtool: {error}"),
-    }
-}
 
 /// Series of many kinds over a block's time: constant, counting, noisy, with gaps, text of every kind.
 fn series(begin: i64) -> Model {
@@ -115,13 +98,6 @@ fn dumped(model: &Model) -> Vec<String> {
     lines
 }
 
-fn lines(output: &Output) -> Vec<String> {
-    let mut lines: Vec<String> =
-        String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
-}
-
 #[test]
 fn promtool_reads_what_is_written_here() {
     let dir = tempfile::tempdir().unwrap();
@@ -138,7 +114,7 @@ fn promtool_reads_what_is_written_here() {
         .collect();
     std::fs::create_dir(dir.path().join("wal")).unwrap();
     let Some(dump) = promtool(&["tsdb", "dump", path]) else { return };
-    assert_eq!(lines(&dump), dumped(&expected));
+    assert_eq!(lines(&dump.stdout), dumped(&expected));
 
     let meta = compactor(1).compact(dir.path(), &blocks, &Cancel::new()).unwrap().unwrap();
     let chunks: u64 = blocks.iter().map(|block| block.meta().stats.num_chunks).sum();
@@ -147,7 +123,7 @@ fn promtool_reads_what_is_written_here() {
         dir::remove(&RealFs, dir.path(), block.ulid()).unwrap();
     }
     let dump = promtool(&["tsdb", "dump", path]).unwrap();
-    assert_eq!(lines(&dump), dumped(&expected));
+    assert_eq!(lines(&dump.stdout), dumped(&expected));
     let analysis = promtool(&["tsdb", "analyze", path, &meta.ulid.to_string()]).unwrap();
     let analysis = String::from_utf8(analysis.stdout).unwrap();
     for line in ["Duration: 6h0m0s", "Series: 120", "Label names: 3"] {

@@ -109,12 +109,10 @@ impl Task<'_, '_> {
     }
 
     fn fold(&self) -> Result<Held, QueryError> {
-        let (ctx, steps) = (self.ctx, self.steps.count);
+        let ctx = self.ctx;
         let groups = self.groups();
-        let cells = groups.labels.len() * steps;
-        let (fold, cell_bytes) = self.new_fold(cells);
-        let _held = ctx.budget.reserve((cells * cell_bytes) as u64)?;
-        let mut fold = fold;
+        let (mut fold, bytes) = self.new_fold(groups.labels.len());
+        let _held = ctx.budget.reserve(bytes as u64)?;
         let mut notes = Annotations::default();
         for_each_column(ctx, self.input, |index, column| {
             let series = Series { source: self.input, index };
@@ -126,27 +124,32 @@ impl Task<'_, '_> {
         Held::new(ctx, groups.labels, columns, groups.drops)
     }
 
-    /// The fold, and how many bytes it takes for a group and a step.
-    fn new_fold(&self, cells: usize) -> (Box<dyn Fold>, usize) {
+    /// The fold, and how many bytes it takes.
+    fn new_fold(&self, groups: usize) -> (Box<dyn Fold>, usize) {
         let (steps, span, op) = (self.steps.count, self.input_span(), self.aggregate.op);
+        let cells = groups * steps;
         match op {
-            AggregateOp::Sum => (Box::new(totals::sum(steps, cells, span)), 16),
-            AggregateOp::Avg => (Box::new(totals::mean(steps, cells, span)), size_of::<crate::kahan::Mean>()),
+            AggregateOp::Sum => (Box::new(totals::sum(steps, cells, span)), cells * 2 * size_of::<f64>()),
+            AggregateOp::Avg => {
+                (Box::new(totals::mean(steps, cells, span)), cells * size_of::<crate::mean::Mean>())
+            }
             AggregateOp::Quantile => {
                 self.warn_of_quantiles();
-                (Box::new(quantile::Quantiles::new(self.param.to_vec(), cells, span)), size_of::<Vec<f64>>())
+                let fold = quantile::Quantiles::new(self.param.to_vec(), groups, span);
+                // All that goes in is held.
+                (Box::new(fold), self.input.len() * steps * size_of::<f64>())
             }
-            _ => (Box::new(spread::Spread::new(op, steps, cells, span)), 24),
+            _ => (Box::new(spread::Spread::new(op, steps, cells, span)), cells * 3 * size_of::<f64>()),
         }
     }
 
     fn warn_of_quantiles(&self) {
         let (lowest, highest) = extremes(self.param);
-        let wrong = [
-            self.param.iter().any(|q| q.is_nan()).then_some(f64::NAN),
-            (highest > 1.0).then_some(highest),
-            (lowest < 0.0).then_some(lowest),
-        ];
+        // A NaN among them hides the others.
+        let wrong = match self.param.iter().any(|q| q.is_nan()) {
+            true => [Some(f64::NAN), None],
+            false => [(highest > 1.0).then_some(highest), (lowest < 0.0).then_some(lowest)],
+        };
         for quantile in wrong.into_iter().flatten() {
             let quantile = model::float_text::general(quantile);
             let text = format!("quantile value should be between 0 and 1, got {quantile}");

@@ -1,6 +1,7 @@
 //! `sum` and `avg`: of floats or of histograms.
 
 use model::histogram::{Combined, FloatHistogram, HistogramSum, IncompatibleSchemas};
+use model::kahan;
 use model::value::{STALE_NAN, is_stale_nan};
 
 use super::{Fold, Series};
@@ -11,7 +12,7 @@ use crate::functions::histogram_window::{
     HintsSeen, Operation, mixed_schemas, note_conflict, note_reconciled,
 };
 use crate::histogram::HistogramMean;
-use crate::kahan::{self, Mean};
+use crate::mean::Mean;
 
 /// The fold of `sum`.
 pub(super) fn sum(steps: usize, cells: usize, span: Span) -> Totals<Sums, HistogramSum> {

@@ -137,6 +137,32 @@ proptest! {
     }
 
     #[test]
+    fn reading_ends_at_the_first_sample_after_the_range_even_if_times_fall(ts in prop::collection::vec(-2000..2000i64, 1..200), vs in floats(200), mint in -2000..2000i64, maxt in -2000..2000i64, step in 0..3i64) {
+        // With a step the times rise mostly.
+        let ts: Vec<i64> = (0..).zip(ts).map(|(i, t)| t + i * step * 100).collect();
+        let bytes = encode(&ts, &vs[..ts.len()]);
+        let wanted = ts.iter().copied().zip(bits(&vs)).take_while(|(t, _)| *t <= maxt);
+        let expected: (Vec<i64>, Vec<u64>) = wanted.filter(|(t, _)| *t >= mint).unzip();
+        prop_assert_eq!(decode(&bytes, mint, maxt), Ok(expected));
+    }
+
+    #[test]
+    fn regular_times_that_fall_or_overflow_are_cut_at_the_range(start: i64, delta: i64, count in 1..300usize, mint: i64, maxt: i64) {
+        let ts: Vec<i64> = (0..count as i64).map(|i| start.wrapping_add(delta.wrapping_mul(i))).collect();
+        let bytes = encode(&ts, &vec![1.5; count]);
+        let wanted = ts.iter().copied().take_while(|t| *t <= maxt);
+        let expected: Vec<i64> = wanted.filter(|t| *t >= mint).collect();
+        prop_assert_eq!(decode(&bytes, mint, maxt).map(|decoded| decoded.0), Ok(expected));
+    }
+
+    #[test]
+    fn long_runs_of_one_value_end_where_another_begins(lens in prop::collection::vec(1..400usize, 1..6), odd in any::<bool>()) {
+        let vs: Vec<f64> = (0..).zip(&lens).flat_map(|(i, len)| std::iter::repeat_n(f64::from(i) * 0.1, *len)).collect();
+        let ts: Vec<i64> = (0..vs.len() as i64).map(|i| i * 10 + i64::from(odd && i > 70)).collect();
+        prop_assert_eq!(decode(&encode(&ts, &vs), i64::MIN, i64::MAX), Ok((ts, bits(&vs))));
+    }
+
+    #[test]
     fn going_on_is_the_same_as_never_having_stopped(ts in timestamps(1..100), vs in floats(100), stop: prop::sample::Index) {
         let stop = stop.index(ts.len());
         let mut resumed = AppendState::resume(&encode(&ts[..stop], &vs[..stop])).unwrap();
