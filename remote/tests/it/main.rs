@@ -1,4 +1,6 @@
 //! Remote write from a real storage to a real HTTP server, both in this process.
 
+#![allow(clippy::unwrap_used, reason = "what a test needs and isn't there fails the test")]
+
 mod endpoint;
 mod sender;
