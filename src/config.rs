@@ -10,6 +10,7 @@ mod external_labels;
 mod file;
 mod global;
 mod print;
+mod remote_write;
 pub(crate) mod rule_files;
 mod storage;
 mod unsupported;
@@ -26,6 +27,7 @@ use serde_saphyr::Spanned;
 pub(crate) use alerting::{AlertingConfig, Alertmanagers};
 pub(crate) use external_labels::Environment;
 pub(crate) use global::Global;
+pub(crate) use remote_write::RemoteWrite;
 pub(crate) use storage::{Retention, StorageConfig};
 pub(crate) use unsupported::Unsupported;
 pub(crate) use yaml::ConfigError;
@@ -38,6 +40,7 @@ pub(crate) struct Config {
     /// The jobs of the file itself, then those of its `scrape_config_files`.
     pub(crate) jobs: Vec<JobConfig>,
     pub(crate) alerting: AlertingConfig,
+    pub(crate) remote_write: Vec<RemoteWrite>,
     /// What `rule_files` says, as paths.
     pub(crate) rule_patterns: Vec<PathBuf>,
     /// The files that these match.
@@ -85,11 +88,14 @@ impl Config {
         let rule_patterns = rule_files::patterns(path, written.rule_files.as_ref())?;
         let rule_files = rule_files::matched(&rule_patterns);
         files.extend(rule_files.iter().cloned());
-        let unsupported = unsupported::find(path, &written);
+        let remote_write = remote_write::check(path, written.remote_write.take(), names)?;
+        let unsupported = unsupported::find(path, &written, &remote_write);
+        let remote_write: Vec<RemoteWrite> = remote_write.into_iter().map(|section| section.value).collect();
         let sections = print::Sections {
             global: &global,
             alerting: &alerting,
             storage: &storage,
+            remote_write: &remote_write,
             jobs: &jobs[..in_file],
         };
         let yaml = print::to_yaml(&written, directory, &sections)
@@ -100,6 +106,7 @@ impl Config {
             storage,
             jobs,
             alerting,
+            remote_write,
             rule_patterns,
             rule_files,
             rules,

@@ -94,6 +94,8 @@ pub(crate) struct StorageFlags {
     pub(crate) overlapping_compaction: bool,
     pub(crate) samples_per_chunk: u32,
     pub(crate) block_reload_interval: PromDuration,
+    /// How long an endpoint of remote write that ends may go on sending.
+    pub(crate) remote_flush_deadline: Duration,
 }
 
 /// `--query.*`.
@@ -286,6 +288,7 @@ impl Values {
                 samples_per_chunk: u32::try_from(self.integer("storage.tsdb.samples-per-chunk"))
                     .unwrap_or(u32::MAX),
                 block_reload_interval: PromDuration(self.duration("storage.tsdb.block-reload-interval")),
+                remote_flush_deadline: self.duration("storage.remote.flush-deadline"),
             },
             remote_read: ReadOptions {
                 // As much as there can be where the number is too large for a count.

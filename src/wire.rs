@@ -9,6 +9,7 @@ mod alerts;
 mod chunks;
 mod features;
 mod options;
+mod remote_write;
 mod status;
 mod storage;
 mod targets;
@@ -25,6 +26,7 @@ use model::names::ValidationScheme;
 use model::time::{Clock, SystemClock};
 use prometheus::Registry;
 use promql::engine::Engine;
+use remote::write::sender::{Sender, SenderParts};
 use remote::write::{Receiver, ReceiverOptions};
 use rules::group::Sources;
 use rules::manager::{AlertSink, ManagerParts};
@@ -86,6 +88,7 @@ struct Program {
     engine: Arc<Engine>,
     query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
+    sender: Arc<Sender>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
     /// Where links to this server lead, without a slash at the end.
@@ -137,6 +140,15 @@ impl Program {
             Arc::new(chunks::Chunks),
             &registry,
         )?;
+        let sender = SenderParts {
+            log: Arc::new(storage.clone()),
+            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(&scraping))),
+            clock: Arc::clone(&clock),
+            runtime: Handle::current(),
+            user_agent: format!("Ferula/{}", crate::version::VERSION),
+            flush_deadline: flags.storage.remote_flush_deadline,
+        };
+        let sender = Arc::new(Sender::new(sender, &registry)?);
         let query_log = Arc::new(QueryLog::new(Arc::clone(&clock)));
         let engine = options::engine(&flags, &reloader, &query_log);
         let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
@@ -203,6 +215,7 @@ impl Program {
             engine,
             query_log,
             scraping,
+            sender,
             rules,
             notifier,
             external_url,
@@ -225,6 +238,8 @@ impl Program {
         self.scraping.shutdown().await;
         tracing::info!("Stopping notifier...");
         self.notifier.shutdown().await;
+        tracing::info!("Stopping remote storage...");
+        self.sender.shutdown().await;
         if let Some(db) = self.storage.take() {
             tracing::info!("Closing storage...");
             // What a checkpoint couldn't hold is in the log: the next start replays it.
@@ -270,8 +285,10 @@ impl Program {
         };
         let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
         let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
+        let sending = remote_write::Sending(Arc::clone(&self.sender));
         let parts: Vec<Box<dyn Part>> = vec![
             Box::new(limits),
+            Box::new(sending),
             Box::new(logging),
             Box::new(scraping),
             Box::new(notifying),

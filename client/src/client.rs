@@ -39,6 +39,8 @@ pub struct Options {
     pub user_agent: String,
     /// A socket that is dialled in place of every host.
     pub unix_socket: Option<String>,
+    /// Whether each connection goes to the next of the host's addresses, instead of the first that answers.
+    pub round_robin_dns: bool,
     /// Where connections are counted.
     pub metrics: Option<DialMetrics>,
 }
@@ -71,7 +73,7 @@ impl Client {
             Arc::new(TlsSource::new(config.tls_config.clone().unwrap_or_default(), config.enable_http2));
         tls.check()?;
         let proxies = Arc::new(ProxyChoice::new(&config.proxy)?);
-        let dial = Dial::new(options.unix_socket.clone(), options.metrics.as_ref(), &options.name);
+        let dial = Dial::new(&options);
         let tokens = config.oauth2.as_ref().map(|oauth2| TokenSource::new(oauth2, &options)).transpose()?;
         let pooled = pool(0, &dial, &tls, &proxies);
         Ok(Client {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use http::Uri;
@@ -11,11 +12,12 @@ use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use url::Url;
 
+use crate::client::Options;
 use crate::error::ClientError;
-use crate::metrics::{DialCounters, DialMetrics, OpenConnection};
+use crate::metrics::{DialCounters, OpenConnection};
 use crate::proxy::{Proxy, ProxyChoice};
 use crate::tls::TlsSource;
 
@@ -28,12 +30,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
     unix_socket: Option<String>,
+    /// How many connections were made, if they go around the host's addresses.
+    turns: Option<Arc<AtomicUsize>>,
     counters: Option<DialCounters>,
 }
 
 impl Dial {
-    pub(crate) fn new(unix_socket: Option<String>, metrics: Option<&DialMetrics>, name: &str) -> Self {
-        Dial { unix_socket, counters: metrics.map(|metrics| metrics.of(name)) }
+    pub(crate) fn new(options: &Options) -> Self {
+        Dial {
+            unix_socket: options.unix_socket.clone(),
+            turns: options.round_robin_dns.then(Arc::default),
+            counters: options.metrics.as_ref().map(|metrics| metrics.of(&options.name)),
+        }
     }
 
     /// Connects to a host, or to the socket that stands for all hosts.
@@ -45,7 +53,7 @@ impl Dial {
         let attempt = self.counters.as_ref().map(DialCounters::attempt);
         let connected: io::Result<Box<dyn Stream>> = match &self.unix_socket {
             Some(path) => UnixStream::connect(path).await.map(|stream| Box::new(stream) as _),
-            None => connect_tcp(host, port).await.map(|stream| Box::new(stream) as _),
+            None => self.connect_tcp(host, port).await.map(|stream| Box::new(stream) as _),
         };
         match connected {
             Ok(stream) => Ok((stream, attempt.map(|attempt| attempt.established()))),
@@ -63,11 +71,21 @@ impl Dial {
     }
 }
 
-async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+impl Dial {
+    async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let stream = match &self.turns {
+            None => TcpStream::connect((host, port)).await?,
+            Some(turns) => {
+                let mut addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+                let turn = turns.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
+                addresses.rotate_left(turn);
+                TcpStream::connect(&*addresses).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
 /// The error in Go's words where people know those.

@@ -14,7 +14,7 @@
 //!
 //! - This crate does no I/O, reads no clock and starts no thread.
 //! - It knows neither the data directory, nor PromQL, nor any wire format.
-//! - `tsdb`, `promql` and `scrape` meet only through [`storage`].
+//! - `tsdb`, `promql`, `scrape` and `remote` meet only through [`storage`] and [`log`].
 
 pub mod byte_size;
 pub mod cancel;
@@ -24,6 +24,7 @@ pub mod float_text;
 pub mod histogram;
 pub mod kahan;
 pub mod labels;
+pub mod log;
 pub mod matcher;
 pub mod metadata;
 pub mod names;

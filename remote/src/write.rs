@@ -1,4 +1,4 @@
-//! Remote write, the receiving side: protocol 1.0 (`prometheus.WriteRequest`) and 2.0
+//! Remote write: [`sender`], and the receiving side: protocol 1.0 (`prometheus.WriteRequest`) and 2.0
 //! (`io.prometheus.write.v2.Request`).
 //!
 //! A request becomes one [`Batch`](model::storage::Batch). The labels of a series are hashed as they stand in
@@ -13,6 +13,7 @@ mod cache;
 mod decode;
 mod histogram;
 mod receiver;
+pub mod sender;
 mod v1;
 mod v2;
 

@@ -73,6 +73,7 @@ pub(crate) fn client_options(options: &Options, name: &str, unix_socket: Option<
         name: name.to_owned(),
         user_agent: options.user_agent.clone(),
         unix_socket,
+        round_robin_dns: false,
         metrics: options.dial_metrics.clone(),
     }
 }

@@ -60,6 +60,7 @@ impl Server {
             name: "promtool".to_owned(),
             user_agent: format!("promtool/{}", version::SPOKEN),
             unix_socket: None,
+            round_robin_dns: false,
             metrics: None,
         };
         let client = Client::new(&self.config, options)?;

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::alerting::WrittenAlerting;
 use super::global::WrittenGlobal;
+use super::remote_write::WrittenRemoteWrite;
 use super::storage::WrittenStorage;
 use super::yaml::ConfigError;
 
@@ -27,7 +28,7 @@ pub(super) struct File {
     scrape_configs: Option<Vec<Option<Spanned<ScrapeConfig>>>>,
     pub(super) storage: Option<WrittenStorage>,
     pub(super) tracing: Opaque,
-    pub(super) remote_write: Opaque,
+    pub(super) remote_write: Option<WrittenRemoteWrite>,
     pub(super) remote_read: Opaque,
     pub(super) otlp: Opaque,
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::alerting::AlertingConfig;
 use super::file::{File, Opaque};
 use super::global::Global;
+use super::remote_write::RemoteWrite;
 use super::storage::{Retention, StorageConfig};
 
 /// The reference's garbage-collection target where the file doesn't say.
@@ -35,8 +36,8 @@ struct Printed<'a> {
     storage: Option<PrintedStorage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracing: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_write: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[RemoteWrite]>::is_empty")]
+    remote_write: &'a [RemoteWrite],
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_read: Option<&'a Value>,
     otlp: Value,
@@ -89,6 +90,7 @@ pub(super) struct Sections<'a> {
     pub(super) global: &'a Global,
     pub(super) alerting: &'a AlertingConfig,
     pub(super) storage: &'a StorageConfig,
+    pub(super) remote_write: &'a [RemoteWrite],
     /// Those of the file itself.
     pub(super) jobs: &'a [JobConfig],
 }
@@ -113,7 +115,7 @@ pub(super) fn to_yaml(
         scrape_configs: sections.jobs,
         storage: written.storage.is_some().then(|| PrintedStorage::new(sections.storage)),
         tracing: opaque(&written.tracing),
-        remote_write: opaque(&written.remote_write),
+        remote_write: sections.remote_write,
         remote_read: opaque(&written.remote_read),
         otlp: match opaque(&written.otlp) {
             Some(otlp) => otlp.clone(),

@@ -1,5 +1,8 @@
 //! Configuration files and what becomes of them.
 
+use model::labels::Labels;
+use remote::write::Version;
+
 use super::*;
 
 /// A directory that is removed when it goes out of scope.
@@ -122,8 +125,8 @@ fn what_cannot_be_done_yet_is_listed_unless_it_would_do_nothing() {
         fields.map(|unsupported| unsupported.to_string().split(": ").nth(1).unwrap().to_owned()).collect()
     };
     assert_eq!(
-        unsupported("remote_write: [{url: 'http://x'}]\ntracing: {endpoint: x}\n"),
-        ["remote_write", "tracing"]
+        unsupported("remote_write: [{url: 'http://x', google_iam: {}}]\ntracing: {endpoint: x}\n"),
+        ["remote_write[0].google_iam", "tracing"]
     );
     // The reference's own example file names no Alertmanager and no rules.
     let example =
@@ -164,5 +167,69 @@ fn alertmanagers_and_rule_files_are_read() {
     ] {
         let found = load(text).unwrap_err();
         assert!(found.contains(error), "{found}");
+    }
+}
+
+#[test]
+fn remote_write_is_read_with_its_defaults_and_printed_without_secrets() {
+    let config = load(
+        "global: {external_labels: {zone: b}}\nremote_write:\n- url: http://u:hidden@h/api/v1/write\n  \
+         queue_config: {max_shards: 7}\n  protobuf_message: io.prometheus.write.v2.Request\n  \
+         write_relabel_configs: [{regex: x, action: labeldrop}]\n- {url: 'http://h', name: second, headers: {A: b}}\n",
+    )
+    .unwrap();
+    let labels = Labels::from_pairs(&config.global.external_labels);
+    let endpoints: Vec<_> = config.remote_write.iter().map(|section| section.endpoint(&labels)).collect();
+    let (first, second) = (&endpoints[0], &endpoints[1]);
+    assert_eq!((first.name.len(), second.name.as_str()), (6, "second"));
+    assert_eq!((first.queue.max_shards, first.queue.capacity), (7, 10_000));
+    assert_eq!((first.version, second.version), (Version::V2, Version::V1));
+    assert_eq!(first.remote_timeout.to_string(), "30s");
+    assert_eq!(first.external_labels.value("zone"), "b");
+    assert!(first.url.contains("hidden") && !first.http_client.enable_http2);
+    assert!(!config.yaml.contains("hidden") && config.yaml.contains("max_shards: 7"), "{}", config.yaml);
+    assert!(load(&config.yaml).is_ok(), "{}", config.yaml);
+}
+
+#[test]
+fn what_is_wrong_with_remote_write_is_named() {
+    for (section, error) in [
+        ("{}", "url for remote_write is empty"),
+        (
+            "{url: 'http://h', queue_config: {max_shards: 0}}",
+            "remote write queue max_shards must be positive",
+        ),
+        (
+            "{url: 'http://h', queue_config: {max_shards: 2, min_shards: 3}}",
+            "remote write queue min_shards must not be greater than max_shards",
+        ),
+        (
+            "{url: 'http://h', queue_config: {max_backoff: 1ms}}",
+            "remote write queue max_backoff must not be less than min_backoff",
+        ),
+        ("{url: 'http://h', headers: {Host: a}}", "Host is a reserved header. It must not be changed"),
+        ("{url: 'http://h', headers: {Authorization: a}}", "authorization header must be changed via"),
+        ("{url: 'http://h', protobuf_message: x}", "unknown type for remote write protobuf message x"),
+        (
+            "{url: 'http://h', write_relabel_configs: [null]}",
+            "empty or null relabeling rule in remote write config",
+        ),
+        (
+            "{url: 'http://h', basic_auth: {username: u}, sigv4: {}}",
+            "must be configured. Currently configured: [basic_auth sigv4]",
+        ),
+        ("{url: 'http://h', queue: {}}", "unknown field `queue`"),
+        ("null", "empty or null remote write config section"),
+        (
+            "{url: 'http://h'}\n- {url: 'http://h'}",
+            "duplicate remote write configs are not allowed, found duplicate for URL: http://h",
+        ),
+        (
+            "{url: 'http://h', name: a}\n- {url: 'http://i', name: a}",
+            "found multiple remote write configs with job name \"a\"",
+        ),
+    ] {
+        let found = load(&format!("remote_write:\n- {section}\n")).unwrap_err();
+        assert!(found.contains(error), "{section}: {found}");
     }
 }

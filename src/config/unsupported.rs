@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{File, Opaque};
+use super::remote_write::RemoteWrite;
 use super::yaml::ConfigError;
 
 /// A field whose work can't be done yet.
@@ -27,9 +28,14 @@ struct Found<'a> {
 
 /// Everything in a file that can't be done. What has no effect in the reference either, such as an empty list,
 /// is none of it.
-pub(super) fn find(file: &Path, written: &File) -> Vec<Unsupported> {
+pub(super) fn find(file: &Path, written: &File, remote_write: &[Spanned<RemoteWrite>]) -> Vec<Unsupported> {
     let mut found = Found { file, all: Vec::new() };
-    found.opaque(&written.remote_write, "remote_write", "samples aren't sent to other systems yet");
+    for (index, section) in remote_write.iter().enumerate() {
+        for field in section.value.unsupported() {
+            let field = format!("remote_write[{index}].{field}");
+            found.add(section.referenced, &field, "there is no such way to sign in yet");
+        }
+    }
     found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
     found.opaque(&written.otlp, "otlp", "OTLP isn't received yet");

@@ -65,7 +65,6 @@ const fn flag(
 
 const NO_AGENT: State = Missing("there is no agent mode");
 const NO_CONCURRENT_RULES: State = Missing("the rules of a group are evaluated one after the other");
-const NO_REMOTE_WRITE: State = Missing("there is no remote write");
 const NO_CONSOLES: State = Missing("there are no console templates");
 const OWN_WAL: State =
     Missing("Ferula's log and head chunks have formats of their own, without this setting");
@@ -221,7 +220,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "storage.remote.flush-deadline",
         Duration,
         "1m",
-        NO_REMOTE_WRITE,
+        Works,
         "How long to wait for remote write at shutdown and reload",
     ),
     flag("storage.remote.read-sample-limit", Float, "5e7", Works, "Samples that a remote read may return"),

@@ -112,6 +112,7 @@ fn client_options() -> client::Options {
         name: "alertmanager".to_owned(),
         user_agent: format!("Ferula/{}", version::VERSION),
         unix_socket: None,
+        round_robin_dns: false,
         metrics: None,
     }
 }

@@ -13,6 +13,7 @@ use api::state::{
 };
 use arc_swap::ArcSwapOption;
 use model::cancel::Cancel;
+use model::log::{Log, LogFollower};
 use model::matcher::Matcher;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::TimestampMs;
@@ -68,6 +69,38 @@ impl Storage {
 impl Appender for Storage {
     fn commit(&self, batch: &Batch) -> Result<Committed, StorageError> {
         self.db()?.commit(batch)
+    }
+}
+
+impl Log for Storage {
+    fn follow(&self, name: &str) -> Result<Box<dyn LogFollower>, StorageError> {
+        self.db()?.follow(name)
+    }
+
+    fn confirm(&self, name: &str, number: u64) {
+        if let Ok(db) = self.db() {
+            db.confirm(name, number);
+        }
+    }
+
+    fn keep_followers(&self, names: &[&str]) {
+        if let Ok(db) = self.db() {
+            db.keep_followers(names);
+        }
+    }
+
+    fn last_number(&self) -> u64 {
+        self.db().map_or(0, |db| db.last_number())
+    }
+
+    fn newest_timestamp_ms(&self) -> Option<TimestampMs> {
+        self.db().ok()?.newest_timestamp_ms()
+    }
+
+    fn wake_followers(&self) {
+        if let Ok(db) = self.db() {
+            db.wake_followers();
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! <data>/head/wal/NNNNNNNN         the log, see `wal`
 //! <data>/head/checkpoint.NNNNNNNN  see `wal::checkpoint`
 //! <data>/head/chunks/NNNNNN        full chunks of the head, see `head_chunks`
+//! <data>/head/followers            who follows the log, see `wal::followers`
 //! <data>/head/set-aside/           what was damaged
 //! <data>/wal/ and others           the head of a Prometheus that was here before, see `prometheus`
 //! ```
@@ -298,6 +299,13 @@ impl Db {
         self.head.bounds.set_out_of_order_window(window_ms);
     }
 
+    /// Writes down how far followers of the log are.
+    pub(crate) fn save_followers(&self) {
+        if let Err(error) = self.head.followers.save(&*self.fs, &self.dir.join("head")) {
+            tracing::error!(%error, "after a restart some commits will be sent a second time");
+        }
+    }
+
     /// Writes a checkpoint and stops taking commits. Queries go on.
     ///
     /// # Errors
@@ -311,6 +319,7 @@ impl Db {
         if let Some(background) = self.background.lock().take() {
             background.stop();
         }
+        self.save_followers();
         self.sync()?;
         self.checkpoint()?;
         if let Some(lock) = self.lock.lock().take() {

@@ -118,6 +118,7 @@ impl Db {
             tracing::error!(%error, "no checkpoint: a restart will take longer");
         }
         self.update_gauges();
+        self.save_followers();
     }
 
     /// Sets what the shards count.

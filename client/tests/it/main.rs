@@ -48,8 +48,13 @@ fn echo() -> Router {
 
 fn client(yaml: &str) -> Client {
     let config: HttpClientConfig = serde_saphyr::from_str(yaml).unwrap();
-    let options =
-        Options { name: "test".to_owned(), user_agent: "test".to_owned(), unix_socket: None, metrics: None };
+    let options = Options {
+        name: "test".to_owned(),
+        user_agent: "test".to_owned(),
+        unix_socket: None,
+        round_robin_dns: false,
+        metrics: None,
+    };
     Client::new(&config, options).unwrap()
 }
 
@@ -193,8 +198,13 @@ async fn a_client_certificate_is_shown() {
 #[test]
 fn a_missing_certificate_file_is_found_at_once() {
     let config: HttpClientConfig = serde_saphyr::from_str("tls_config: {ca_file: /no/such}").unwrap();
-    let options =
-        Options { name: String::new(), user_agent: "test".to_owned(), unix_socket: None, metrics: None };
+    let options = Options {
+        name: String::new(),
+        user_agent: "test".to_owned(),
+        unix_socket: None,
+        round_robin_dns: false,
+        metrics: None,
+    };
     let error = Client::new(&config, options).unwrap_err();
     assert!(error.to_string().starts_with("unable to read CA cert /no/such"), "{error}");
 }

@@ -202,6 +202,7 @@ mod tests {
             name: String::new(),
             user_agent: "test".to_owned(),
             unix_socket: None,
+            round_robin_dns: false,
             metrics: None,
         };
         let context = Context { job_name: "j".to_owned(), client, metrics: None };

@@ -86,6 +86,7 @@ pub(crate) fn start(yaml: &str) -> Discovery {
         name: "test".to_owned(),
         user_agent: "test".to_owned(),
         unix_socket: None,
+        round_robin_dns: false,
         metrics: None,
     };
     let context = Context { job_name: "j".to_owned(), client, metrics: None };

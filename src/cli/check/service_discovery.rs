@@ -62,6 +62,7 @@ async fn discover(job: &JobConfig, patience: Duration) -> Result<Vec<Found>, Str
         name: job.job_name.clone(),
         user_agent: format!("promtool/{}", version::SPOKEN),
         unix_socket: None,
+        round_robin_dns: false,
         metrics: None,
     };
     let context = Context { job_name: job.job_name.clone(), client, metrics: None };

@@ -21,6 +21,7 @@ use crate::head_chunks::HeadChunks;
 use crate::metrics::Metrics;
 use crate::options::{Options, WalSync};
 use crate::wal::checkpoint::{self, Covered};
+use crate::wal::followers::Followers;
 use crate::wal::replay::{self, Replayed};
 use crate::wal::segment::Wal;
 
@@ -155,6 +156,8 @@ pub(crate) fn open_head(
     damage.extend(replayed.damage);
     metrics.wal_corruptions.inc_by(damage.len() as u64);
     head.wal = open_wal(replayed.next_segment, replayed.number, replayed.size);
+    head.followers =
+        Followers::load(&**fs, head_dir, replayed.number).map_err(error("read followers of the log of"))?;
     head.index.get_mut().find_free_ids();
     if head.bounds.truncated() > i64::MIN {
         head.truncate(head.bounds.truncated());

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use model::labels::Labels;
 use model::storage::SeriesRef;
 use model::time::TimestampMs;
 use parking_lot::{Mutex, RwLock};
@@ -20,6 +21,8 @@ use roaring::RoaringBitmap;
 
 use crate::head_chunks::HeadChunks;
 use crate::metrics::Metrics;
+use crate::wal::followers::Followers;
+use crate::wal::record::{SectionKind, put_section, put_series};
 use crate::wal::segment::Wal;
 
 mod append;
@@ -43,6 +46,7 @@ use crate::block::tombstones::{Interval, Tombstones};
 use append::Scratch;
 use exemplars::Exemplars;
 use index::Index;
+use series::Record;
 pub(crate) use shard::ChunkRules;
 use shard::{SHARDS, Shard};
 
@@ -53,6 +57,8 @@ pub(crate) struct Head {
     pub(crate) index: RwLock<Index>,
     pub(crate) shards: Vec<Mutex<Shard>>,
     pub(crate) wal: Wal,
+    /// Who follows the log.
+    pub(crate) followers: Followers,
     pub(crate) chunks: HeadChunks,
     pub(crate) rules: ChunkRules,
     pub(crate) bounds: Bounds,
@@ -182,6 +188,7 @@ impl Head {
             index: RwLock::new(Index::new()),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             wal,
+            followers: Followers::default(),
             chunks,
             rules,
             bounds: Bounds::new(out_of_order_window),
@@ -209,6 +216,7 @@ impl Head {
         if gone.is_empty() {
             return;
         }
+        self.tell_followers(index, gone);
         self.forget_tombstones(gone);
         for id in gone {
             self.shards[shard::shard_of(id)].lock().remove(id, &self.chunks);
@@ -219,6 +227,34 @@ impl Head {
 }
 
 impl Head {
+    /// Writes to the log which series go, with their labels: who follows it may still be at their samples, and
+    /// their ids will be others'.
+    fn tell_followers(&self, index: &Index, gone: &RoaringBitmap) {
+        if self.followers.is_empty() {
+            return;
+        }
+        let is_logged = |id: &u32| {
+            let shard = self.shards[shard::shard_of(*id)].lock();
+            shard.record(*id).has(Record::LOGGED)
+        };
+        let gone: Vec<(u32, Labels)> =
+            gone.iter().filter(is_logged).map(|id| (id, index.labels(id))).collect();
+        for part in gone.chunks(GONE_SERIES_MAX) {
+            let mut record = Vec::new();
+            put_section(&mut record, SectionKind::Gone, 0, |out| {
+                put_series(out, part.len(), part.iter().map(|(id, labels)| (*id, 0, labels)));
+            });
+            let number = self.wal.append(&record).unwrap_or_else(|error| {
+                self.metrics.wal_writes_failed.inc();
+                tracing::error!(%error, "the log doesn't say that series are gone: followers know it until a restart");
+                self.wal.number() + 1
+            });
+            for (id, labels) in part {
+                self.followers.add_gone(*id, number, labels.clone());
+            }
+        }
+    }
+
     /// Adds tombstones.
     pub(crate) fn add_tombstones(&self, added: &[(u32, Interval)]) {
         let mut tombstones = self.tombstones.write();
@@ -241,6 +277,9 @@ impl Head {
         *tombstones = Arc::new(kept);
     }
 }
+
+/// Series of one record that says which are gone: some megabytes.
+const GONE_SERIES_MAX: usize = 10_000;
 
 /// The ref of a series: its generation in the upper half, its id in the lower.
 fn series_ref(id: u32, generation: u16) -> Option<SeriesRef> {

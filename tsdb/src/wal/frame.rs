@@ -63,6 +63,19 @@ pub(crate) fn put(out: &mut Vec<u8>, number: u64, payload: &[u8]) {
     out[start + 24..body].copy_from_slice(&crc.to_be_bytes());
 }
 
+/// How many bytes a frame takes, by its header; `None` if that isn't one.
+pub(crate) fn stored_bytes(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.first_chunk::<HEADER_BYTES>()?;
+    let stored_len = Cursor::new(&header[16..]).u32().ok()? as usize;
+    (header[..4] == MAGIC && stored_len <= PAYLOAD_BYTES_MAX).then_some(HEADER_BYTES + stored_len)
+}
+
+/// The number of a frame, by its header; `None` if that isn't one.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+    let header = bytes.first_chunk::<HEADER_BYTES>()?;
+    if header[..4] == MAGIC { Cursor::new(&header[8..]).u64().ok() } else { None }
+}
+
 /// What is wrong with a frame that the process was writing when it ended.
 pub(crate) const SHORT: &str = "frame ends early";
 

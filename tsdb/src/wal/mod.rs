@@ -7,13 +7,18 @@
 //! ```text
 //! head/wal/NNNNNNNN     "FERULAWL" │ version u8 │ 7×0 │ frame*
 //! head/checkpoint.NNNNNNNN            see `checkpoint`
+//! head/followers                      see `followers`
 //! ```
 //!
 //! After a crash the log ends with at most one torn frame per segment, which is cut off: it was never
 //! acknowledged. Damage elsewhere is copied to `head/set-aside`, and the gap in the numbers tells how many
 //! commits it cost.
+//!
+//! Others may [`follow`] the log. Segments that they aren't done with stay behind a checkpoint, up to a bound.
 
 pub(crate) mod checkpoint;
+mod follow;
+pub(crate) mod followers;
 pub(crate) mod frame;
 pub(crate) mod histogram;
 pub(crate) mod record;

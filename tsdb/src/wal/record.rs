@@ -10,6 +10,7 @@
 //!             also out-of-order ones; see `histogram`
 //! truncate    min time varint
 //! tombstones  count │ (id uvarint │ min time varint │ max time varint)*
+//! gone        as series: they have left the head, for followers
 //! exemplars   count │ (labels of the series │ labels │ time varint │ value u64)*, labels as in series
 //!
 //! ids         the first, then the distance of each to the one before: uvarint
@@ -51,6 +52,8 @@ pub(crate) enum SectionKind {
     Tombstones = 7,
     /// Exemplars.
     Exemplars = 8,
+    /// Series that have left the head, with their labels.
+    Gone = 9,
 }
 
 /// A section of a record.
@@ -95,6 +98,7 @@ fn read_section<'a>(cursor: &mut Cursor<'a>) -> Result<Section<'a>, DecodeError>
         6 => SectionKind::OutOfOrderHistograms,
         7 => SectionKind::Tombstones,
         8 => SectionKind::Exemplars,
+        9 => SectionKind::Gone,
         _ => return Err(cursor.error("unknown kind of section")),
     };
     let shard = usize::from(cursor.u8()?);

@@ -5,7 +5,7 @@
 //! short, so memory stays that of the head.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,7 +15,7 @@ use model::time::TimestampMs;
 use super::checkpoint::{Covered, replay_exemplars};
 use super::frame::{Frame, Part, Parts};
 use super::record::{self, Section, SectionKind, SeriesRecord, ShardSamples};
-use super::segment::{HEADER_BYTES, MAGIC, list_segments};
+use super::segment::{HEADER_BYTES, MAGIC, first_number, list_segments};
 use crate::codec::{Cursor, DecodeError};
 use crate::db::{Damage, move_aside};
 use crate::fs::Fs;
@@ -72,7 +72,7 @@ pub(crate) fn replay(
     covered: &Covered,
     progress: &ReplayProgress,
 ) -> io::Result<Replayed> {
-    let segments = list_segments(fs, dir)?;
+    let mut segments = list_segments(fs, dir)?;
     let mut replayed = Replayed { number: covered.all, next_segment: 1, ..Replayed::default() };
     replayed.number = covered.pages.iter().copied().fold(covered.all, u64::max);
     if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
@@ -80,6 +80,7 @@ pub(crate) fn replay(
         progress.last.store(last.0.into(), Ordering::Relaxed);
         replayed.next_segment = last.0 + 1;
     }
+    replayed.size = skip_covered(fs, &mut segments, covered.all)?;
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(WORKERS_MAX);
     let unknown = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -104,6 +105,21 @@ pub(crate) fn replay(
     });
     replayed.unknown_refs = unknown.into_inner();
     Ok(replayed)
+}
+
+/// Leaves out the segments that are there for followers alone; returns their bytes.
+fn skip_covered(fs: &dyn Fs, segments: &mut Vec<(u32, PathBuf)>, covered: u64) -> io::Result<u64> {
+    let mut first = 0;
+    for (at, (_, path)) in segments.iter().enumerate().skip(1) {
+        if first_number(fs, path)?.is_some_and(|number| number <= covered + 1) {
+            first = at;
+        }
+    }
+    let mut skipped_bytes = 0;
+    for (_, path) in segments.drain(..first) {
+        skipped_bytes += fs.len(&path)?;
+    }
+    Ok(skipped_bytes)
 }
 
 struct Reader<'a> {

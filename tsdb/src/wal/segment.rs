@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::storage::StorageError;
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +18,12 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Commits wait for a sync when more than this is unsynced: the copies of unsynced frames are bounded.
 const UNSYNCED_BYTES_MAX: usize = 32 << 20;
 
+/// What is kept of the log for followers behind a checkpoint, at most: at 3 bytes a sample 40 hours of a thousand
+/// samples a second, some minutes of a million.
+const FOLLOWED_BYTES_MAX: u64 = 4 << 30;
+/// Nothing is kept for followers on a file system with less room: storing goes before sending.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
 /// The path of a segment.
 pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:08}"))
@@ -28,7 +35,27 @@ pub(crate) fn list_segments(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(u32, Pat
     Ok(entries.filter_map(|entry| Some((entry.name.parse().ok()?, entry.path))).collect())
 }
 
-/// The end of the log.
+/// The number of a segment's first frame; `None` if it has none that can be read.
+pub(crate) fn first_number(fs: &dyn Fs, path: &Path) -> io::Result<Option<u64>> {
+    let file = fs.open(path)?;
+    let mut header = [0; frame::HEADER_BYTES];
+    if file.len()? < (HEADER_BYTES + header.len()) as u64 {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut header, HEADER_BYTES as u64)?;
+    Ok(frame::number(&header))
+}
+
+/// How far the log has been written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogEnd {
+    /// The current segment, if there is one, and how many of its bytes are whole frames.
+    pub(crate) segment: Option<(u32, u64)>,
+    /// Number of the last frame.
+    pub(crate) number: u64,
+}
+
+/// The end of the log, as it is written.
 #[derive(Debug)]
 struct Tail {
     /// The current segment; `None` after a failure, until the next commit begins another.
@@ -69,6 +96,8 @@ pub(crate) struct Wal {
     sync_always: bool,
     tail: Mutex<Tail>,
     synced: Condvar,
+    /// For followers.
+    appended: Condvar,
 }
 
 impl Wal {
@@ -91,7 +120,15 @@ impl Wal {
             scratch: Vec::new(),
             syncing: false,
         };
-        Wal { fs, dir, segment_bytes_max, sync_always, tail: Mutex::new(tail), synced: Condvar::new() }
+        Wal {
+            fs,
+            dir,
+            segment_bytes_max,
+            sync_always,
+            tail: Mutex::new(tail),
+            synced: Condvar::new(),
+            appended: Condvar::new(),
+        }
     }
 
     /// Appends a record; returns the number of its frame.
@@ -130,6 +167,8 @@ impl Wal {
         if self.sync_always {
             self.sync_locked(&mut tail).map_err(|error| self.error("sync log", error))?;
         }
+        drop(tail);
+        self.appended.notify_all();
         Ok(number)
     }
 
@@ -260,8 +299,71 @@ impl Wal {
         Ok(tail.next_segment)
     }
 
-    /// Removes the segments before `first`.
-    pub(crate) fn remove_before(&self, first: u32) -> io::Result<()> {
+    pub(crate) fn fs(&self) -> &dyn Fs {
+        &*self.fs
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// See [`LogEnd`].
+    pub(crate) fn end(&self) -> LogEnd {
+        let tail = self.tail.lock();
+        let segment = tail.segment.as_ref().map(|segment| (segment.number, segment.len));
+        LogEnd { segment, number: tail.number }
+    }
+
+    /// Waits until there is a frame behind `number`, or until `stopped` is set before [`Self::wake`].
+    pub(crate) fn wait_behind(&self, number: u64, stopped: &AtomicBool) {
+        let mut tail = self.tail.lock();
+        while tail.number <= number && !stopped.load(Ordering::Acquire) {
+            self.appended.wait(&mut tail);
+        }
+    }
+
+    /// Makes who waits look again.
+    pub(crate) fn wake(&self) {
+        // Nobody is between a look and waiting meanwhile.
+        drop(self.tail.lock());
+        self.appended.notify_all();
+    }
+
+    /// The index of the segment that has a frame; of the first if that is gone.
+    pub(crate) fn segment_of(&self, segments: &[(u32, PathBuf)], number: u64) -> io::Result<usize> {
+        for (at, (_, path)) in segments.iter().enumerate().rev() {
+            if first_number(&*self.fs, path)?.is_some_and(|first| first <= number) {
+                return Ok(at);
+            }
+        }
+        Ok(0)
+    }
+
+    /// The first segment that has to stay when those before `first` aren't needed for a restart: `done` is the
+    /// last frame that all followers are done with, `None` if nobody follows.
+    fn followed_from(&self, first: u32, done: Option<u64>) -> io::Result<u32> {
+        let Some(done) = done.filter(|done| *done < self.number()) else { return Ok(first) };
+        let segments = list_segments(&*self.fs, &self.dir)?;
+        let at = self.segment_of(&segments, done + 1)?;
+        let mut kept_bytes = 0;
+        for (number, path) in segments[at..].iter().filter(|(number, _)| *number < first).rev() {
+            kept_bytes += self.fs.len(path)?;
+            let is_full = self.fs.space(&self.dir).is_ok_and(|space| space.available < FREE_BYTES_MIN);
+            if kept_bytes > FOLLOWED_BYTES_MAX || is_full {
+                tracing::error!(
+                    segment = number,
+                    is_full,
+                    "log segments go that aren't sent yet: whoever follows the log is too far behind"
+                );
+                return Ok(number + 1);
+            }
+        }
+        Ok(segments.get(at).map_or(first, |(number, _)| first.min(*number)))
+    }
+
+    /// Removes the segments before `first` that no follower needs, see [`Self::followed_from`].
+    pub(crate) fn remove_before(&self, first: u32, done: Option<u64>) -> io::Result<()> {
+        let first = self.followed_from(first, done)?;
         for (number, path) in list_segments(&*self.fs, &self.dir)? {
             if number < first {
                 let len = self.fs.len(&path)?;

@@ -48,7 +48,8 @@ pub(crate) fn write(head: &Head, fs: &dyn Fs, dir: &Path) -> Result<(), StorageE
 
 fn remove_old(head: &Head, fs: &dyn Fs, dir: &Path, number: u32, first_segment: u32) -> io::Result<()> {
     head.metrics.wal_truncations.inc();
-    head.wal.remove_before(first_segment).inspect_err(|_| head.metrics.wal_truncations_failed.inc())?;
+    let removed = head.wal.remove_before(first_segment, head.followers.oldest());
+    removed.inspect_err(|_| head.metrics.wal_truncations_failed.inc())?;
     for (older, path) in list(fs, dir)?.into_iter().filter(|(older, _)| *older < number) {
         head.metrics.checkpoint_deletions.inc();
         fs.remove_file(&path).inspect_err(|error| {
