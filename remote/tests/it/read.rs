@@ -15,6 +15,10 @@ use remote::read::{Answer, Chunk, ChunkEncoder, ReadOptions, Refusal, Server};
 use remote::wire::{Fields, take_varint};
 
 type Samples = Vec<(TimestampMs, f64)>;
+/// A series of an answer: its labels as text.
+type Answered = (String, Samples);
+/// Time and data of a chunk.
+type Data = (TimestampMs, Vec<u8>);
 
 /// Series in memory.
 #[derive(Clone, Debug)]
@@ -203,7 +207,7 @@ fn sample(message: &[u8]) -> (i64, f64) {
 }
 
 /// The labels and samples of every series of every result.
-fn results(response: &[u8]) -> Vec<Vec<(String, Vec<(i64, f64)>)>> {
+fn results(response: &[u8]) -> Vec<Vec<Answered>> {
     let series = |series: &[u8]| (labels_text(series), nested(series, 2).into_iter().map(sample).collect());
     nested(response, 1)
         .into_iter()
@@ -254,7 +258,7 @@ fn too_many_samples_are_refused() {
 }
 
 /// Labels, query index, and the time and data of each chunk of a frame.
-fn frame_parts(mut frame: &[u8]) -> (String, u64, Vec<(i64, Vec<u8>)>) {
+fn frame_parts(mut frame: &[u8]) -> (String, u64, Vec<Data>) {
     let len = take_varint(&mut frame).unwrap() as usize;
     let (checksum, message) = frame.split_first_chunk::<4>().unwrap();
     assert_eq!(message.len(), len);
