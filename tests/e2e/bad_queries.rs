@@ -48,7 +48,7 @@ fn what_cannot_be_answered_is_refused_and_the_server_goes_on() {
     assert_eq!(refused(&server, INSTANT, &exploding, "").0, 400);
     let (status, error) = refused(&server, INSTANT, "sum_over_time(vector(1)[10y:1ms])", "");
     assert_eq!((status, error.contains("too many samples")), (422, true), "{error}");
-    assert_eq!(server.value("1 + 1"), Some(2.0));
+    assert_eq!(server.value("vector(1 + 1)"), Some(2.0));
 }
 
 #[test]
