@@ -25,8 +25,21 @@ const FEATURES: Features = Features {
     use_start_timestamps: false,
 };
 
+/// Samples that a random query may hold: many more than the storage has, and few enough that a subquery of a
+/// million steps is refused instead of evaluated.
+const SAMPLES_MAX: u64 = 5_000;
+
 fn engine(threads: usize) -> Engine {
     Engine::new(EngineOptions { features: FEATURES, threads, ..EngineOptions::default() })
+}
+
+/// What the refusal of such a query says.
+const TOO_MANY: &str = "query processing would load too many samples into memory";
+
+/// An engine for queries that may turn out to be heavy.
+fn careful_engine() -> Engine {
+    let options = EngineOptions { max_samples: SAMPLES_MAX, ..EngineOptions::default() };
+    Engine::new(EngineOptions { features: FEATURES, threads: 1, ..options })
 }
 
 /// Series with the names and labels that the grammar asks for.
@@ -93,14 +106,17 @@ proptest! {
 
     #[test]
     fn rewrites_of_a_plan_never_change_its_answer(query in grammar::query()) {
-        let (storage, engine) = (storage(36, 40), engine(1));
+        let (storage, engine) = (storage(36, 40), careful_engine());
         for request in [
             QueryRequest::instant(query.as_str(), 10 * MINUTE_MS),
             QueryRequest::range(query.as_str(), 5 * MINUTE_MS, 15 * MINUTE_MS, MINUTE_MS),
         ] {
             let planned = seen(&query, engine.query(&storage, &request));
             let as_written = seen(&query, engine.query_as_written(&storage, &request));
-            prop_assert_eq!(planned, as_written, "{}", query);
+            // A plan may hold less than what it was made of, so that only one of them is refused.
+            if [&planned, &as_written].iter().all(|answer| !answer.contains(TOO_MANY)) {
+                prop_assert_eq!(planned, as_written, "{}", query);
+            }
         }
     }
 }
