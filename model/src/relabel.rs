@@ -267,6 +267,8 @@ impl Config {
             .iter()
             .filter(|(name, _)| self.regex.is_match(name))
             .filter_map(|(name, value)| Some((self.regex.expand(name, &self.replacement)?, value.to_owned())))
+            // A variable may stand for nothing, and no label is without a name.
+            .filter(|(name, _)| !name.is_empty())
             .collect();
         for (name, value) in mapped {
             labels.set(&name, &value);

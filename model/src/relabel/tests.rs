@@ -166,6 +166,14 @@ fn steps_end_with_the_rule_that_drops() {
     assert_eq!(seen, [(r#"{a="x"}"#.to_owned(), true), (r#"{a="x"}"#.to_owned(), false)]);
 }
 
+#[test]
+fn labels_are_not_mapped_to_an_empty_name() {
+    let rules = [rule(&[("action", "labelmap"), ("regex", "(x)?a"), ("replacement", "$1")]).unwrap()];
+    let mut labels = LabelsBuilder::from_labels(&Labels::from_pairs([("a", "1"), ("xa", "2")]));
+    assert!(process(&rules, &mut labels));
+    assert_eq!(labels.build().to_string(), r#"{a="1", x="2", xa="2"}"#);
+}
+
 proptest! {
     #[test]
     fn no_rule_panics_and_every_result_is_a_label_set(
