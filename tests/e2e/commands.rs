@@ -80,3 +80,14 @@ fn a_data_directory_without_blocks_is_listed() {
     assert!(out(&output).starts_with("BLOCK ULID"), "{}", out(&output));
     assert_eq!(home.run(&["tsdb", "list", "no/such/directory"]).status.code(), Some(1));
 }
+
+#[test]
+fn text_that_cannot_be_back_filled_is_named_once() {
+    let home = Home::new("");
+    std::fs::write(home.path().join("input.om"), "# TYPE x gauge\nx 1 noon\n# EOF\n").unwrap();
+    let output = home.run(&["tsdb", "create-blocks-from", "openmetrics", "input.om"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    let what = error.strip_prefix("getting min and max timestamp: next: ").unwrap();
+    assert!(what.contains("noon") && !what.contains("next: "), "{what}");
+}

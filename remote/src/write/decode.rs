@@ -3,8 +3,6 @@
 use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::metadata::{Metadata, MetricType};
-use model::storage::HistogramValue;
-use model::time::TimestampMs;
 
 use crate::wire::{Field, Fields, WireError};
 
@@ -75,28 +73,6 @@ impl<'a> Series<'a> {
             }
         };
     }
-}
-
-/// A decoded sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
-    pub(super) timestamp_ms: TimestampMs,
-    pub(super) value: f64,
-}
-
-/// `Sample{1 double value, 2 int64 timestamp}`; 2.0 adds `3 int64 start_timestamp`.
-#[inline]
-pub(super) fn sample(message: &[u8]) -> Result<Sample, WireError> {
-    let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
-    let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.take_field()? {
-        match number {
-            1 => sample.value = field.double(number)?,
-            2 => sample.timestamp_ms = field.int64(number)?,
-            _ => {}
-        }
-    }
-    Ok(sample)
 }
 
 /// Why labels can't be used, beside their encoding.
@@ -174,11 +150,4 @@ fn metric_type(number: u64) -> MetricType {
         7 => MetricType::StateSet,
         _ => MetricType::Unknown,
     }
-}
-
-/// A decoded histogram sample.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TimedHistogram {
-    pub(super) timestamp_ms: TimestampMs,
-    pub(super) value: HistogramValue,
 }
