@@ -18,7 +18,7 @@
 //! - Bytes from the network never cause a panic or an allocation that they size unchecked.
 
 mod message;
-mod protobuf;
+pub mod protobuf;
 pub mod read;
 mod snappy;
 pub mod wire;
