@@ -28,6 +28,7 @@ mod ingest;
 pub mod lint;
 mod manager;
 mod metadata;
+mod metric_table;
 mod metrics;
 pub mod parse;
 mod pool;
