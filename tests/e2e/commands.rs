@@ -125,9 +125,9 @@ fn rules_are_replayed_over_what_is_stored() {
     let labels = "{alertname=\"High\", job=\"a\"}";
     assert_eq!(lines[1], format!("{}  {}  {}  {labels}", times[0], times[1], times[2]));
     // The slots lie somewhere in their minutes, as they would in a server; what is high began at 22:33:20.
-    assert!((("2023-11-14T22:33:20")..("2023-11-14T22:34:20")).contains(&&times[0][..19]), "{table}");
-    assert!((("2023-11-14T22:38:20")..("2023-11-14T22:39:20")).contains(&&times[1][..19]), "{table}");
-    assert!((("2023-11-14T22:53:20")..("2023-11-14T22:54:20")).contains(&&times[2][..19]), "{table}");
+    assert!(("2023-11-14T22:33:20".."2023-11-14T22:34:20").contains(&&times[0][..19]), "{table}");
+    assert!(("2023-11-14T22:38:20".."2023-11-14T22:39:20").contains(&&times[1][..19]), "{table}");
+    assert!(("2023-11-14T22:53:20".."2023-11-14T22:54:20").contains(&&times[2][..19]), "{table}");
     let left = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("tmp_")), "a sandbox is left");
 }
