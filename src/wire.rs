@@ -142,7 +142,10 @@ impl Program {
         )?;
         let sender = SenderParts {
             log: Arc::new(storage.clone()),
-            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(&scraping))),
+            metadata: Arc::new(remote_write::KnownFamilies {
+                scraping: Arc::clone(&scraping),
+                storage: storage.clone(),
+            }),
             clock: Arc::clone(&clock),
             runtime: Handle::current(),
             user_agent: format!("Ferula/{}", crate::version::VERSION),

@@ -7,7 +7,7 @@
 //!  3 tombstones   (ref u64 │ min time varint │ max time varint)*
 //!  4 exemplars    ref u64 │ time i64 │ (ref varint │ time varint │ value u64 │ labels)*
 //!  5 mmap markers (ref u64 │ place u64)*                                            of the out-of-order log
-//!  6 metadata     (ref uvarint │ type u8 │ count uvarint │ (name text │ value text)*)*
+//!  6 metadata     (ref uvarint │ type u8 │ count uvarint │ (name text │ value text)*)*     names UNIT and HELP
 //!  7  8           histograms with integer, float counts: as samples, a histogram each instead of a value
 //!  9 10           the same with custom buckets
 //! 11 12 13        samples, integer and float histograms with start times:
@@ -30,6 +30,7 @@
 
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, is_known_schema};
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricType};
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
@@ -50,8 +51,8 @@ pub enum Entry {
     Tombstone(u64, Interval),
     /// An exemplar: its series, its labels, when, what.
     Exemplar(u64, Labels, TimestampMs, f64),
-    /// Metadata, which every scrape brings anew.
-    Metadata(u64),
+    /// What is known of a series' family.
+    Metadata(u64, Metadata),
 }
 
 /// Reads a record. After an error the entries before it were visited.
@@ -111,12 +112,16 @@ fn read_tombstones(cursor: &mut Cursor<'_>, visit: &mut impl FnMut(Entry)) -> Re
 fn read_metadata(cursor: &mut Cursor<'_>, visit: &mut impl FnMut(Entry)) -> Result<(), DecodeError> {
     while !cursor.is_empty() {
         let series = cursor.uvarint()?;
-        cursor.u8()?;
+        let metric_type = MetricType::of_number(cursor.u8()?.into());
+        let mut metadata = Metadata { metric_type, ..Metadata::default() };
         for _ in 0..cursor.uvarint()? {
-            cursor.text()?;
-            cursor.text()?;
+            match (cursor.text()?, cursor.text()?) {
+                ("UNIT", unit) => unit.clone_into(&mut metadata.unit),
+                ("HELP", help) => help.clone_into(&mut metadata.help),
+                _ => {}
+            }
         }
-        visit(Entry::Metadata(series));
+        visit(Entry::Metadata(series, metadata));
     }
     Ok(())
 }

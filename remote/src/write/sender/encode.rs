@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use model::histogram::{CounterResetHint, Span};
 use model::labels::Labels;
-use model::metadata::{Metadata, MetricType};
+use model::metadata::Metadata;
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
@@ -53,7 +53,7 @@ impl Encoder {
         self.message.clear();
         for (name, metadata) in families {
             self.part.clear();
-            put_varint_field(&mut self.part, 1, type_number(metadata.metric_type));
+            put_varint_field(&mut self.part, 1, metadata.metric_type.number().into());
             for (field, text) in [(2, name), (4, &metadata.help), (5, &metadata.unit)] {
                 if !text.is_empty() {
                     put_bytes(&mut self.part, field, text.as_bytes());
@@ -128,7 +128,7 @@ impl Encoder {
         }
         if let Some(metadata) = families.of_series(item.labels.metric_name()) {
             self.part.clear();
-            put_varint_field(&mut self.part, 1, type_number(metadata.metric_type));
+            put_varint_field(&mut self.part, 1, metadata.metric_type.number().into());
             put_varint_field(&mut self.part, 3, symbols.symbol(&metadata.help).into());
             put_varint_field(&mut self.part, 4, symbols.symbol(&metadata.unit).into());
             put_bytes(&mut self.series, 5, &self.part);
@@ -186,19 +186,6 @@ fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
 fn put_sample(out: &mut Vec<u8>, value: f64, timestamp_ms: TimestampMs) {
     put_double(out, 1, value);
     put_varint_field(out, 2, timestamp_ms.cast_unsigned());
-}
-
-fn type_number(metric_type: MetricType) -> u64 {
-    match metric_type {
-        MetricType::Unknown => 0,
-        MetricType::Counter => 1,
-        MetricType::Gauge => 2,
-        MetricType::Histogram => 3,
-        MetricType::GaugeHistogram => 4,
-        MetricType::Summary => 5,
-        MetricType::Info => 6,
-        MetricType::StateSet => 7,
-    }
 }
 
 fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, timestamp_ms: TimestampMs) {
