@@ -17,6 +17,7 @@
 //!   back a status.
 //! - Bytes from the network never cause a panic or an allocation that they size unchecked.
 
+mod message;
 mod protobuf;
 pub mod read;
 mod snappy;

@@ -11,7 +11,6 @@
 
 mod cache;
 mod decode;
-mod histogram;
 mod receiver;
 pub mod sender;
 mod v1;

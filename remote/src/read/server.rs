@@ -9,9 +9,10 @@ use model::storage::{Queryable, SampleColumns, SelectHints, SeriesSet, StorageEr
 use parking_lot::{Condvar, Mutex};
 use prometheus::{IntGauge, Registry};
 
-use super::encode::{frame, put_chunk, put_labels, put_series};
+use super::encode::{frame, put_chunk, put_series};
 use super::request::{Query, Request, ResponseType, decode};
 use super::{Chunk, ChunkEncoder};
+use crate::message::put_labels;
 use crate::protobuf::put_bytes;
 use crate::snappy::decompress;
 

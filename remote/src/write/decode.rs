@@ -3,8 +3,6 @@
 use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::metadata::{Metadata, MetricType};
-use model::storage::HistogramValue;
-use model::time::TimestampMs;
 
 use crate::wire::{Fields, WireError};
 
@@ -77,28 +75,6 @@ impl<'a> Series<'a> {
     }
 }
 
-/// A decoded sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sample {
-    pub(super) timestamp_ms: TimestampMs,
-    pub(super) value: f64,
-}
-
-/// `Sample{1 double value, 2 int64 timestamp}`; 2.0 adds `3 int64 start_timestamp`.
-#[inline]
-pub(super) fn sample(message: &[u8]) -> Result<Sample, WireError> {
-    let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
-    let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.take_field()? {
-        match number {
-            1 => sample.value = field.double(number)?,
-            2 => sample.timestamp_ms = field.int64(number)?,
-            _ => {}
-        }
-    }
-    Ok(sample)
-}
-
 /// Why labels can't be used, beside their encoding.
 #[derive(Debug, PartialEq)]
 pub(super) enum LabelsError {
@@ -156,11 +132,4 @@ impl RawMetadata<'_> {
         let RawMetadata { metric_type, help, unit } = self;
         Metadata { metric_type, help: help.to_owned(), unit: unit.to_owned() }
     }
-}
-
-/// A decoded histogram sample.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TimedHistogram {
-    pub(super) timestamp_ms: TimestampMs,
-    pub(super) value: HistogramValue,
 }

@@ -15,9 +15,9 @@ use model::time::Clock;
 use prometheus::{IntCounter, Registry};
 
 use super::cache::{Cache, Key};
-use super::decode::{LabelsError, Series, Symbols, exemplar, sample};
-use super::histogram::histogram;
+use super::decode::{LabelsError, Series, Symbols, exemplar};
 use super::{v1, v2};
+use crate::message::{histogram, sample};
 use crate::snappy::decompress;
 use crate::wire::{Fields, WireError};
 

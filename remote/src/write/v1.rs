@@ -13,6 +13,7 @@ use model::labels::Labels;
 use model::metadata::{MetricFamily, MetricType};
 
 use super::decode::{LabelsError, RawMetadata, Series, label_set};
+use crate::message::label;
 use crate::wire::{Fields, WireError};
 
 /// Number of the field of a request that is metadata.
@@ -60,16 +61,7 @@ pub(super) fn labels(label_fields: &[u8]) -> Result<Labels, LabelsError> {
     let mut pairs = Vec::new();
     let mut fields = Fields::new(label_fields);
     while let Some((number, field)) = fields.take_field()? {
-        let (mut name, mut value) = ("", "");
-        let mut label = Fields::new(field.bytes(number)?);
-        while let Some((number, field)) = label.take_field()? {
-            match number {
-                1 => name = field.text(number)?,
-                2 => value = field.text(number)?,
-                _ => {}
-            }
-        }
-        pairs.push((name, value));
+        pairs.push(label(field.bytes(number)?)?);
     }
     label_set(&mut pairs)
 }

@@ -2,31 +2,26 @@
 //!
 //! ```text
 //! 1.0   WriteRequest { 1 repeated TimeSeries, 3 repeated MetricMetadata }
-//!       TimeSeries { 1 repeated Label { 1 name, 2 value }, 2 Sample, 3 Exemplar, 4 Histogram }
+//!       TimeSeries { 1 repeated Label, 2 Sample, 3 Exemplar, 4 Histogram }
 //!       MetricMetadata { 1 type, 2 metric_family_name, 4 help, 5 unit }
 //! 2.0   Request { 4 repeated string symbols, 5 repeated TimeSeries }
 //!       TimeSeries { 1 packed labels_refs, 2 Sample, 3 Histogram, 4 Exemplar, 5 Metadata }
 //!       Metadata { 1 type, 3 help_ref, 4 unit_ref }
-//! both  Sample { 1 double value, 2 int64 timestamp }      Exemplar { 1 labels, 2 value, 3 timestamp }
+//! both  Exemplar { 1 labels, 2 value, 3 timestamp }; Label, Sample, Histogram: see `message`
 //! ```
 //!
-//! As in the reference, every sample is a series of its own in the request; its exemplars are with it. The buffers are used again and
-//! again; a request costs no allocation for a series, but for the table of 2.0's symbols.
+//! As in the reference, every sample is a series of its own in the request; its exemplars are with it. The buffers
+//! are used again and again; a request costs no allocation for a series, but for the table of 2.0's symbols.
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use model::histogram::{CounterResetHint, Span};
 use model::labels::Labels;
 use model::metadata::Metadata;
-use model::storage::HistogramValue;
-use model::time::TimestampMs;
 
-use super::item::{Item, Value};
+use super::item::{Item, SentExemplar, Value};
 use super::metadata::Families;
-use crate::protobuf::{
-    put_bytes, put_double, put_message, put_packed_doubles, put_packed_sint64, put_sint32, put_varint,
-    put_varint_field, varint_bytes,
-};
+use crate::message::{put_histogram, put_labels, put_sample};
+use crate::protobuf::{put_bytes, put_double, put_message, put_varint, put_varint_field, varint_bytes};
 use crate::write::Version;
 
 /// Makes requests.
@@ -67,6 +62,18 @@ impl Encoder {
     fn put_series_v1(&mut self, item: &Item) {
         self.series.clear();
         put_labels(&mut self.series, &item.labels);
+        self.put_value(item, 4);
+        for exemplar in &item.exemplars {
+            self.part.clear();
+            put_labels(&mut self.part, &exemplar.labels);
+            self.end_exemplar(exemplar, 3);
+        }
+        put_bytes(&mut self.message, 1, &self.series);
+    }
+
+    /// Adds what the item holds to its series: a sample, or a histogram, whose field the versions number
+    /// differently.
+    fn put_value(&mut self, item: &Item, histogram_field: u32) {
         self.part.clear();
         let field = match &item.value {
             Value::Float(value) => {
@@ -75,18 +82,17 @@ impl Encoder {
             }
             Value::Histogram(histogram) => {
                 put_histogram(&mut self.part, histogram, item.timestamp_ms);
-                4
+                histogram_field
             }
         };
         put_bytes(&mut self.series, field, &self.part);
-        for exemplar in &item.exemplars {
-            self.part.clear();
-            put_labels(&mut self.part, &exemplar.labels);
-            put_double(&mut self.part, 2, exemplar.value);
-            put_varint_field(&mut self.part, 3, exemplar.timestamp_ms.cast_unsigned());
-            put_bytes(&mut self.series, 3, &self.part);
-        }
-        put_bytes(&mut self.message, 1, &self.series);
+    }
+
+    /// Adds an exemplar, whose labels are written already, to its series.
+    fn end_exemplar(&mut self, exemplar: &SentExemplar, field: u32) {
+        put_double(&mut self.part, 2, exemplar.value);
+        put_varint_field(&mut self.part, 3, exemplar.timestamp_ms.cast_unsigned());
+        put_bytes(&mut self.series, field, &self.part);
     }
 
     fn put_request_v2(&mut self, items: &[Item], families: &Families) {
@@ -107,24 +113,11 @@ impl Encoder {
     fn put_series_v2<'a>(&mut self, item: &'a Item, families: &'a Families, symbols: &mut Symbols<'a>) {
         self.series.clear();
         symbols.put_refs(&mut self.series, &item.labels);
-        self.part.clear();
-        let field = match &item.value {
-            Value::Float(value) => {
-                put_sample(&mut self.part, *value, item.timestamp_ms);
-                2
-            }
-            Value::Histogram(histogram) => {
-                put_histogram(&mut self.part, histogram, item.timestamp_ms);
-                3
-            }
-        };
-        put_bytes(&mut self.series, field, &self.part);
+        self.put_value(item, 3);
         for exemplar in &item.exemplars {
             self.part.clear();
             symbols.put_refs(&mut self.part, &exemplar.labels);
-            put_double(&mut self.part, 2, exemplar.value);
-            put_varint_field(&mut self.part, 3, exemplar.timestamp_ms.cast_unsigned());
-            put_bytes(&mut self.series, 4, &self.part);
+            self.end_exemplar(exemplar, 4);
         }
         if let Some(metadata) = families.of_series(item.labels.metric_name()) {
             self.part.clear();
@@ -172,71 +165,4 @@ impl<'a> Symbols<'a> {
 fn compress(message: &[u8]) -> Bytes {
     // Fails only on messages of 4 GiB; a batch is bounded.
     Bytes::from(snap::raw::Encoder::new().compress_vec(message).unwrap_or_default())
-}
-
-fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
-    for (name, value) in labels {
-        let text_bytes = |text: &str| 1 + varint_bytes(text.len() as u64) + text.len();
-        put_message(out, 1, text_bytes(name) + text_bytes(value));
-        put_bytes(out, 1, name.as_bytes());
-        put_bytes(out, 2, value.as_bytes());
-    }
-}
-
-fn put_sample(out: &mut Vec<u8>, value: f64, timestamp_ms: TimestampMs) {
-    put_double(out, 1, value);
-    put_varint_field(out, 2, timestamp_ms.cast_unsigned());
-}
-
-fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, timestamp_ms: TimestampMs) {
-    match value {
-        HistogramValue::Integer(h) => {
-            put_varint_field(out, 1, h.count);
-            put_bounds(out, h.sum, h.schema, h.zero_threshold);
-            put_varint_field(out, 6, h.zero_count);
-            put_spans(out, 8, &h.negative_spans);
-            put_packed_sint64(out, 9, &h.negative_deltas);
-            put_spans(out, 11, &h.positive_spans);
-            put_packed_sint64(out, 12, &h.positive_deltas);
-            put_end(out, h.counter_reset_hint, timestamp_ms, &h.custom_values);
-        }
-        HistogramValue::Float(h) => {
-            put_double(out, 2, h.count);
-            put_bounds(out, h.sum, h.schema, h.zero_threshold);
-            put_double(out, 7, h.zero_count);
-            put_spans(out, 8, &h.negative_spans);
-            put_packed_doubles(out, 10, &h.negative_buckets);
-            put_spans(out, 11, &h.positive_spans);
-            put_packed_doubles(out, 13, &h.positive_buckets);
-            put_end(out, h.counter_reset_hint, timestamp_ms, &h.custom_values);
-        }
-    }
-}
-
-fn put_bounds(out: &mut Vec<u8>, sum: f64, schema: i32, zero_threshold: f64) {
-    put_double(out, 3, sum);
-    put_sint32(out, 4, schema);
-    put_double(out, 5, zero_threshold);
-}
-
-fn put_spans(out: &mut Vec<u8>, field: u32, spans: &[Span]) {
-    let mut body = Vec::new();
-    for span in spans {
-        body.clear();
-        put_sint32(&mut body, 1, span.offset);
-        put_varint_field(&mut body, 2, span.length.into());
-        put_bytes(out, field, &body);
-    }
-}
-
-fn put_end(out: &mut Vec<u8>, hint: CounterResetHint, timestamp_ms: TimestampMs, custom_values: &[f64]) {
-    let hint = match hint {
-        CounterResetHint::Unknown => 0,
-        CounterResetHint::CounterReset => 1,
-        CounterResetHint::NotCounterReset => 2,
-        CounterResetHint::Gauge => 3,
-    };
-    put_varint_field(out, 14, hint);
-    put_varint_field(out, 15, timestamp_ms.cast_unsigned());
-    put_packed_doubles(out, 16, custom_values);
 }

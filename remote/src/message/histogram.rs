@@ -1,4 +1,4 @@
-//! The message `Histogram`, which both versions of the protocol share.
+//! The message `Histogram`, read and written.
 //!
 //! ```text
 //!  1 uint64 count_int | 2 double count_float     9 repeated sint64 negative_deltas
@@ -14,9 +14,19 @@
 
 use model::histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
 use model::storage::HistogramValue;
+use model::time::TimestampMs;
 
-use super::decode::TimedHistogram;
+use crate::protobuf::{
+    put_bytes, put_double, put_packed_doubles, put_packed_sint64, put_sint32, put_varint_field,
+};
 use crate::wire::{Fields, WireError};
+
+/// A decoded histogram sample.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TimedHistogram {
+    pub(crate) timestamp_ms: TimestampMs,
+    pub(crate) value: HistogramValue,
+}
 
 /// All fields, integer and float.
 #[derive(Default)]
@@ -41,7 +51,7 @@ struct Parts {
 }
 
 /// Decodes a histogram. That its parts agree with each other is the storage's to check.
-pub(super) fn histogram(message: &[u8]) -> Result<TimedHistogram, WireError> {
+pub(crate) fn histogram(message: &[u8]) -> Result<TimedHistogram, WireError> {
     let mut parts = Parts::default();
     let mut fields = Fields::new(message);
     while let Some((number, field)) = fields.take_field()? {
@@ -124,4 +134,63 @@ impl Parts {
             custom_values: self.custom_values,
         })
     }
+}
+
+/// Encodes a histogram.
+pub(crate) fn put_histogram(out: &mut Vec<u8>, value: &HistogramValue, timestamp_ms: TimestampMs) {
+    match value {
+        HistogramValue::Integer(histogram) => put_integer_histogram(out, histogram, timestamp_ms),
+        HistogramValue::Float(histogram) => put_float_histogram(out, histogram, timestamp_ms),
+    }
+}
+
+fn put_integer_histogram(out: &mut Vec<u8>, h: &Histogram, timestamp_ms: TimestampMs) {
+    put_varint_field(out, 1, h.count);
+    put_bounds(out, h.sum, h.schema, h.zero_threshold);
+    put_varint_field(out, 6, h.zero_count);
+    put_spans(out, 8, &h.negative_spans);
+    put_packed_sint64(out, 9, &h.negative_deltas);
+    put_spans(out, 11, &h.positive_spans);
+    put_packed_sint64(out, 12, &h.positive_deltas);
+    put_end(out, h.counter_reset_hint, timestamp_ms, &h.custom_values);
+}
+
+/// Encodes a histogram with float counts.
+pub(crate) fn put_float_histogram(out: &mut Vec<u8>, h: &FloatHistogram, timestamp_ms: TimestampMs) {
+    put_double(out, 2, h.count);
+    put_bounds(out, h.sum, h.schema, h.zero_threshold);
+    put_double(out, 7, h.zero_count);
+    put_spans(out, 8, &h.negative_spans);
+    put_packed_doubles(out, 10, &h.negative_buckets);
+    put_spans(out, 11, &h.positive_spans);
+    put_packed_doubles(out, 13, &h.positive_buckets);
+    put_end(out, h.counter_reset_hint, timestamp_ms, &h.custom_values);
+}
+
+fn put_bounds(out: &mut Vec<u8>, sum: f64, schema: i32, zero_threshold: f64) {
+    put_double(out, 3, sum);
+    put_sint32(out, 4, schema);
+    put_double(out, 5, zero_threshold);
+}
+
+fn put_spans(out: &mut Vec<u8>, field: u32, spans: &[Span]) {
+    let mut body = Vec::new();
+    for span in spans {
+        body.clear();
+        put_sint32(&mut body, 1, span.offset);
+        put_varint_field(&mut body, 2, span.length.into());
+        put_bytes(out, field, &body);
+    }
+}
+
+fn put_end(out: &mut Vec<u8>, hint: CounterResetHint, timestamp_ms: TimestampMs, custom_values: &[f64]) {
+    let hint = match hint {
+        CounterResetHint::Unknown => 0,
+        CounterResetHint::CounterReset => 1,
+        CounterResetHint::NotCounterReset => 2,
+        CounterResetHint::Gauge => 3,
+    };
+    put_varint_field(out, 14, hint);
+    put_varint_field(out, 15, timestamp_ms.cast_unsigned());
+    put_packed_doubles(out, 16, custom_values);
 }
