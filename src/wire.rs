@@ -9,6 +9,7 @@ mod alerts;
 mod chunks;
 mod features;
 mod options;
+mod otlp;
 mod remote_write;
 mod status;
 mod storage;
@@ -89,6 +90,7 @@ struct Program {
     query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     sender: Arc<Sender>,
+    otlp_receiver: Option<Arc<otlp::Receiver>>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
     /// Where links to this server lead, without a slash at the end.
@@ -134,6 +136,14 @@ impl Program {
             }
             None => None,
         };
+        let otlp_receiver = match flags.web.enable_otlp_receiver {
+            true => {
+                let appender = Arc::new(storage.clone());
+                let options = options::otlp(&flags);
+                Some(Arc::new(otlp::Receiver::new(options, appender, Arc::clone(&clock), &registry)?))
+            }
+            false => None,
+        };
         let read_server = remote::read::Server::new(
             flags.remote_read,
             Arc::new(storage.clone()),
@@ -172,6 +182,7 @@ impl Program {
         let parts = Parts {
             read_server: Arc::new(read_server),
             write_receiver,
+            otlp_receiver: otlp_receiver.clone(),
             storage: Arc::new(storage.clone()),
             local_storage: Arc::new(storage.clone()),
             exemplars: Arc::new(storage.clone()),
@@ -216,6 +227,7 @@ impl Program {
             query_log,
             scraping,
             sender,
+            otlp_receiver,
             rules,
             notifier,
             external_url,
@@ -286,7 +298,9 @@ impl Program {
         let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
         let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
         let sending = remote_write::Sending(Arc::clone(&self.sender));
+        let receiving = otlp::Receiving(self.otlp_receiver.clone());
         let parts: Vec<Box<dyn Part>> = vec![
+            Box::new(receiving),
             Box::new(limits),
             Box::new(sending),
             Box::new(logging),
