@@ -6,6 +6,7 @@
 
 mod alertmanagers;
 mod alerts;
+mod base;
 mod chunks;
 mod features;
 mod options;
@@ -23,15 +24,9 @@ use anyhow::{Context, Error};
 use api::notifications::{Notifications, SHUTTING_DOWN, STARTING_UP};
 use api::readiness::{Phase, Readiness};
 use api::{Parts, Server};
-use model::names::ValidationScheme;
-use model::time::{Clock, SystemClock};
-use prometheus::Registry;
 use promql::engine::Engine;
-use remote::write::sender::{Sender, SenderParts};
-use remote::write::{Receiver, ReceiverOptions};
-use rules::group::Sources;
-use rules::manager::{AlertSink, ManagerParts};
-use rules::notify::{self, Notifier};
+use remote::write::sender::Sender;
+use rules::notify::Notifier;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -43,8 +38,7 @@ use crate::flags::Flags;
 use crate::query_log::{Logging, QueryLog};
 use crate::reload::{Part, Reloader};
 use crate::shutdown::{Quit, Signals, Told};
-use crate::telemetry;
-use storage::Storage;
+use base::Base;
 
 /// Threads that may block, which answer requests: more than the queries that run at a time by default, so that
 /// requests which aren't queries find one. Each costs memory only while it is used.
@@ -78,10 +72,7 @@ pub(crate) fn run(flags: Flags) -> anyhow::Result<()> {
 
 /// Everything that runs.
 struct Program {
-    flags: Arc<Flags>,
-    clock: Arc<dyn Clock>,
-    registry: Registry,
-    storage: Storage,
+    base: Base,
     reloader: Arc<Reloader>,
     readiness: Readiness,
     notifications: Notifications,
@@ -103,122 +94,49 @@ impl Program {
     /// Builds the parts and opens the listeners.
     async fn start(flags: Flags, config: Config, threads: usize) -> anyhow::Result<Program> {
         tracing::info!(version = crate::version::shown(), mode = "server", "Starting Ferula");
-        let (flags, clock): (_, Arc<dyn Clock>) = (Arc::new(flags), Arc::new(SystemClock));
-        let registry = Registry::new();
-        telemetry::register(&registry)?;
-        let options = options::api(&flags)?;
+        let base = Base::new(flags)?;
+        let options = options::api(&base.flags)?;
         let readiness = Readiness::new();
-        let notifications =
-            Notifications::new(Arc::clone(&clock), options.max_notification_subscribers, &registry)?;
+        let notifications = base.notifications(&options)?;
         notifications.add(STARTING_UP, "");
-        let reloader = Arc::new(Reloader::new(
-            flags.config_file.clone(),
-            flags.features.promql,
-            config,
-            Arc::clone(&clock),
-            notifications.clone(),
-            &registry,
-        )?);
+        let reloader = base.reloader(config, &notifications)?;
         let quit = Quit::default();
         let signals = Signals::new(quit.clone()).context("listening to signals")?;
-        let storage = Storage::new(flags.storage.path.clone());
-        let scraping = Arc::new(scrape::Manager::new(
-            Arc::new(storage.clone()),
-            Arc::clone(&clock),
-            &registry,
-            options::scrape(&flags),
-        )?);
-        let write_receiver = match &flags.web.remote_write_versions {
-            Some(accepted) => {
-                let options = ReceiverOptions { accepted: accepted.clone(), names: ValidationScheme::Utf8 };
-                let appender = Arc::new(storage.clone());
-                Some(Arc::new(Receiver::new(options, appender, Arc::clone(&clock), &registry)?))
-            }
-            None => None,
-        };
-        let otlp_receiver = match flags.web.enable_otlp_receiver {
-            true => {
-                let appender = Arc::new(storage.clone());
-                let options = options::otlp(&flags);
-                Some(Arc::new(otlp::Receiver::new(options, appender, Arc::clone(&clock), &registry)?))
-            }
-            false => None,
-        };
-        let read_server = remote::read::Server::new(
-            flags.remote_read,
-            Arc::new(storage.clone()),
-            Arc::new(chunks::Chunks),
-            &registry,
-        )?;
-        let sender = SenderParts {
-            log: Arc::new(storage.clone()),
-            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(&scraping))),
-            clock: Arc::clone(&clock),
-            runtime: Handle::current(),
-            user_agent: format!("Ferula/{}", crate::version::VERSION),
-            flush_deadline: flags.storage.remote_flush_deadline,
-        };
-        let sender = Arc::new(Sender::new(sender, &registry)?);
-        let query_log = Arc::new(QueryLog::new(Arc::clone(&clock)));
-        let engine = options::engine(&flags, &reloader, &query_log);
-        let engine = Arc::new(Engine::with_metrics(engine, &registry, Arc::clone(&clock))?);
-        let notifier_metrics = Arc::new(notify::Metrics::new(&registry, &clock)?);
-        let notifier =
-            Arc::new(Notifier::new(options::notifier(&flags), notifier_metrics, Handle::current()));
-        let rules = Arc::new(rules::manager::Manager::new(ManagerParts {
-            sources: Sources {
-                engine: Arc::clone(&engine),
-                storage: Arc::new(storage.clone()),
-                appender: Arc::new(storage.clone()),
-            },
-            clock: Arc::clone(&clock),
-            metrics: Arc::new(rules::metrics::Metrics::new(&registry, &clock)?),
-            sink: Arc::clone(&notifier) as Arc<dyn AlertSink>,
-            restore: options::restore(&flags),
-            resend_delay_ms: flags.alerts.resend_delay.as_millis() as i64,
-            runtime: Handle::current(),
-        }));
+        let scraping = base.scraping()?;
+        let sender = base.sender(&scraping)?;
+        let query_log = Arc::new(QueryLog::new(Arc::clone(&base.clock)));
+        let engine = base.engine(&reloader, &query_log)?;
+        let notifier = base.notifier()?;
+        let rules = base.rules(&engine, &notifier)?;
+        let otlp_receiver = base.otlp_receiver()?;
         let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
-            read_server: Arc::new(read_server),
-            write_receiver,
+            read_server: base.read_server()?,
+            write_receiver: base.write_receiver()?,
             otlp_receiver: otlp_receiver.clone(),
-            storage: Arc::new(storage.clone()),
-            local_storage: Arc::new(storage.clone()),
-            exemplars: Arc::new(storage.clone()),
+            storage: Arc::new(base.storage.clone()),
+            local_storage: Arc::new(base.storage.clone()),
+            exemplars: Arc::new(base.storage.clone()),
             engine: Arc::clone(&engine),
             targets: Arc::new(targets::Targets(Arc::clone(&scraping))),
             alerts: Arc::new(alerts::Alerts { manager: Arc::clone(&rules), notifier: Arc::clone(&notifier) }),
-            storage_status: Arc::new(storage.clone()),
-            storage_admin: Arc::new(storage.clone()),
-            config: Arc::new(status::Configuration {
-                reloader: Arc::clone(&reloader),
-                flags: flags.all.clone(),
-            }),
-            runtime: Arc::new(status::Runtime {
-                reloader: Arc::clone(&reloader),
-                flags: Arc::clone(&flags),
-                storage: storage.clone(),
-                started_at_ms: clock.now_ms(),
-                threads,
-                tokio: Handle::current(),
-            }),
+            storage_status: Arc::new(base.storage.clone()),
+            storage_admin: Arc::new(base.storage.clone()),
+            config: base.configuration(&reloader),
+            runtime: base.runtime(&reloader, threads),
             build: status::build_info(),
             lifecycle: Arc::new(status::Life { reloader: Arc::clone(&reloader), quit }),
             readiness: readiness.clone(),
             notifications: notifications.clone(),
-            registry: registry.clone(),
-            clock: Arc::clone(&clock),
+            registry: base.registry.clone(),
+            clock: Arc::clone(&base.clock),
         };
         let server = Server::bind(options, parts).await?;
         let (stop_http, stopped) = oneshot::channel();
         // The sender is dropped only where it is used: an error means the same as the message.
         let http = tokio::spawn(server.run(async { drop(stopped.await) }));
         Ok(Program {
-            flags,
-            clock,
-            registry,
-            storage,
+            base,
             reloader,
             readiness,
             notifications,
@@ -252,7 +170,7 @@ impl Program {
         self.notifier.shutdown().await;
         tracing::info!("Stopping remote storage...");
         self.sender.shutdown().await;
-        if let Some(db) = self.storage.take() {
+        if let Some(db) = self.base.storage.take() {
             tracing::info!("Closing storage...");
             // What a checkpoint couldn't hold is in the log: the next start replays it.
             if let Err(error) = spawn_blocking(move || db.close()).await.context("closing storage")? {
@@ -267,23 +185,25 @@ impl Program {
 
     async fn open_storage(&self) -> anyhow::Result<()> {
         let (path, clock, registry) =
-            (self.flags.storage.path.clone(), Arc::clone(&self.clock), self.registry.clone());
-        let mut options = options::storage(&self.flags, &self.reloader.current());
-        options.replay_progress = self.storage.replay_progress();
+            (self.base.flags.storage.path.clone(), Arc::clone(&self.base.clock), self.base.registry.clone());
+        let mut options = options::storage(&self.base.flags, &self.reloader.current());
+        options.replay_progress = self.base.storage.replay_progress();
         tracing::info!(path = %path.display(), "Opening storage...");
         let open = spawn_blocking(move || Db::open(&path, options, Arc::new(RealFs), clock, &registry));
         let db = open.await.context("opening storage")?.context("opening storage")?;
         // Only now is the data directory known to be no other process's.
-        self.query_log.open_active(&self.flags.storage.path, self.flags.query.max_concurrency);
-        self.storage.opened(db);
+        self.query_log.open_active(&self.base.flags.storage.path, self.base.flags.query.max_concurrency);
+        self.base.storage.opened(db);
         tracing::info!("Storage is open");
         Ok(())
     }
 
     /// Hands the configuration to the parts and does what it is told until it is told to end.
     async fn run(&mut self) {
-        let scraping =
-            targets::Scraping { manager: Arc::clone(&self.scraping), features: self.flags.features.clone() };
+        let scraping = targets::Scraping {
+            manager: Arc::clone(&self.scraping),
+            features: self.base.flags.features.clone(),
+        };
         let runtime = Handle::current();
         let notifying = alertmanagers::Notifying::new(
             Arc::clone(&self.notifier),
@@ -295,7 +215,8 @@ impl Program {
             external_url: self.external_url.clone(),
             runtime,
         };
-        let limits = storage::Limits { storage: self.storage.clone(), flags: Arc::clone(&self.flags) };
+        let limits =
+            storage::Limits { storage: self.base.storage.clone(), flags: Arc::clone(&self.base.flags) };
         let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
         let sending = remote_write::Sending(Arc::clone(&self.sender));
         let receiving = otlp::Receiving(self.otlp_receiver.clone());
@@ -315,7 +236,7 @@ impl Program {
         tracing::info!("Server is ready to receive web requests.");
         let mut checksum = self.checksum().await;
         let mut auto_reload =
-            tokio::time::interval(self.flags.auto_reload_interval.unwrap_or(METRICS_REFRESH));
+            tokio::time::interval(self.base.flags.auto_reload_interval.unwrap_or(METRICS_REFRESH));
         let mut refresh = tokio::time::interval(METRICS_REFRESH);
         loop {
             let changed = tokio::select! {
@@ -327,7 +248,7 @@ impl Program {
                     Told::End => return,
                     Told::Reload => true,
                 },
-                _ = auto_reload.tick(), if self.flags.auto_reload_interval.is_some() => {
+                _ = auto_reload.tick(), if self.base.flags.auto_reload_interval.is_some() => {
                     self.checksum().await != checksum
                 }
             };
@@ -339,7 +260,7 @@ impl Program {
     }
 
     async fn checksum(&self) -> Option<u64> {
-        match self.flags.auto_reload_interval {
+        match self.base.flags.auto_reload_interval {
             Some(_) => self.on_reloader(Reloader::checksum).await,
             None => None,
         }

@@ -5,126 +5,125 @@ use std::time::Duration;
 
 use model::summary::{INTERVAL_QUANTILES, QUANTILES, Summary, SummaryOpts};
 use model::time::{Clock, TimestampMs};
+use prometheus::core::Collector;
 use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+/// What all names begin with.
+const PREFIX: &str = "prometheus_rule_";
 /// Bounds of the duration histograms, in seconds.
-const DURATION_BUCKETS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
+const DURATION_BUCKETS: &[f64] = &[0.01, 0.1, 1.0, 10.0];
 /// The label of a group: file, `;`, name.
 const RULE_GROUP: &[&str] = &["rule_group"];
 
-/// The metrics of all groups.
-#[derive(Debug)]
-pub struct Metrics {
-    evaluations: IntCounterVec,
-    failures: IntCounterVec,
-    evaluation_duration: Summary,
-    evaluation_duration_histogram: Histogram,
-    group_duration: Summary,
-    group_duration_histogram: Histogram,
-    iterations: IntCounterVec,
-    iterations_missed: IntCounterVec,
-    interval: GaugeVec,
-    last_duration: GaugeVec,
-    last_rule_duration_sum: GaugeVec,
-    last_evaluation: GaugeVec,
-    last_samples: IntGaugeVec,
-    last_restore_duration: GaugeVec,
-    rules: IntGaugeVec,
+/// A kind of metric, made from its name, its help, and what else it takes.
+trait Kind: Collector + Clone + Sized + 'static {
+    /// What else it takes.
+    type With;
+
+    fn make(name: String, help: &str, with: Self::With, clock: &Arc<dyn Clock>) -> prometheus::Result<Self>;
+}
+
+/// Kinds that have one metric for each group.
+macro_rules! by_group {
+    ($($kind:ident)*) => {$(
+        impl Kind for $kind {
+            type With = ();
+
+            fn make(name: String, help: &str, (): (), _: &Arc<dyn Clock>) -> prometheus::Result<Self> {
+                $kind::new(Opts::new(name, help), RULE_GROUP)
+            }
+        }
+    )*};
+}
+
+by_group! { IntCounterVec GaugeVec IntGaugeVec }
+
+impl Kind for Histogram {
+    /// Upper bounds of the buckets.
+    type With = &'static [f64];
+
+    fn make(name: String, help: &str, bounds: Self::With, _: &Arc<dyn Clock>) -> prometheus::Result<Self> {
+        Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))
+    }
+}
+
+impl Kind for Summary {
+    /// Quantiles.
+    type With = &'static [f64];
+
+    fn make(
+        name: String,
+        help: &str,
+        quantiles: Self::With,
+        clock: &Arc<dyn Clock>,
+    ) -> prometheus::Result<Self> {
+        Summary::new(SummaryOpts::new(&name, help, quantiles, Arc::clone(clock)))
+    }
+}
+
+/// Makes a metric and registers it.
+fn register<K: Kind>(
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+    (name, help, with): (&str, &str, K::With),
+) -> prometheus::Result<K> {
+    let metric = K::make(format!("{PREFIX}{name}"), help, with, clock)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// Declares [`Metrics`] as a table of field, kind with what else it takes, name behind the prefix, and help.
+macro_rules! metrics {
+    ($($field:ident: $kind:ident $(($with:expr))? = $name:literal, $help:literal;)*) => {
+        /// The metrics of all groups.
+        #[derive(Debug)]
+        pub struct Metrics {
+            $(#[doc = $help] $field: $kind,)*
+        }
+
+        impl Metrics {
+            /// Registers the metrics.
+            ///
+            /// # Errors
+            ///
+            /// One of the names is registered already.
+            pub fn new(registry: &Registry, clock: &Arc<dyn Clock>) -> prometheus::Result<Self> {
+                Ok(Metrics {
+                    $($field: register(registry, clock, ($name, $help, ($($with)?)))?,)*
+                })
+            }
+        }
+    };
+}
+
+metrics! {
+    evaluations: IntCounterVec = "evaluations_total", "The total number of rule evaluations.";
+    failures: IntCounterVec = "evaluation_failures_total", "The total number of rule evaluation failures.";
+    evaluation_duration: Summary(QUANTILES) = "evaluation_duration_seconds", "The duration for a rule to execute.";
+    evaluation_duration_histogram: Histogram(DURATION_BUCKETS) = "evaluation_duration_histogram_seconds",
+        "The duration for a rule to execute.";
+    group_duration: Summary(INTERVAL_QUANTILES) = "group_duration_seconds",
+        "The duration of rule group evaluations.";
+    group_duration_histogram: Histogram(DURATION_BUCKETS) = "group_duration_histogram_seconds",
+        "The duration of rule group evaluations.";
+    iterations: IntCounterVec = "group_iterations_total",
+        "The total number of scheduled rule group evaluations, whether executed or missed.";
+    iterations_missed: IntCounterVec = "group_iterations_missed_total",
+        "The total number of rule group evaluations missed due to slow rule group evaluation.";
+    interval: GaugeVec = "group_interval_seconds", "The interval of a rule group.";
+    last_duration: GaugeVec = "group_last_duration_seconds", "The duration of the last rule group evaluation.";
+    last_rule_duration_sum: GaugeVec = "group_last_rule_duration_sum_seconds",
+        "The sum of time in seconds it took to evaluate each rule in the group.";
+    last_evaluation: GaugeVec = "group_last_evaluation_timestamp_seconds",
+        "The timestamp of the last rule group evaluation in seconds.";
+    last_samples: IntGaugeVec = "group_last_evaluation_samples",
+        "The number of samples returned during the last rule group evaluation.";
+    last_restore_duration: GaugeVec = "group_last_restore_duration_seconds",
+        "The duration of the last alert rules alerts restoration.";
+    rules: IntGaugeVec = "group_rules", "The number of rules.";
 }
 
 impl Metrics {
-    /// Registers the metrics.
-    ///
-    /// # Errors
-    ///
-    /// One of the names is registered already.
-    pub fn new(registry: &Registry, clock: &Arc<dyn Clock>) -> prometheus::Result<Self> {
-        let counters = |name: &str, help: &str| {
-            let metric = IntCounterVec::new(Opts::new(name, help), RULE_GROUP)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let gauges = |name: &str, help: &str| {
-            let metric = GaugeVec::new(Opts::new(name, help), RULE_GROUP)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let int_gauges = |name: &str, help: &str| {
-            let metric = IntGaugeVec::new(Opts::new(name, help), RULE_GROUP)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let histogram = |name: &str, help: &str| {
-            let metric =
-                Histogram::with_opts(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()))?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let summary = |name: &str, help: &str, quantiles| {
-            let metric = Summary::new(SummaryOpts::new(name, help, quantiles, Arc::clone(clock)))?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        Ok(Metrics {
-            evaluations: counters(
-                "prometheus_rule_evaluations_total",
-                "The total number of rule evaluations.",
-            )?,
-            failures: counters(
-                "prometheus_rule_evaluation_failures_total",
-                "The total number of rule evaluation failures.",
-            )?,
-            evaluation_duration: summary(
-                "prometheus_rule_evaluation_duration_seconds",
-                "The duration for a rule to execute.",
-                QUANTILES,
-            )?,
-            evaluation_duration_histogram: histogram(
-                "prometheus_rule_evaluation_duration_histogram_seconds",
-                "The duration for a rule to execute.",
-            )?,
-            group_duration: summary(
-                "prometheus_rule_group_duration_seconds",
-                "The duration of rule group evaluations.",
-                INTERVAL_QUANTILES,
-            )?,
-            group_duration_histogram: histogram(
-                "prometheus_rule_group_duration_histogram_seconds",
-                "The duration of rule group evaluations.",
-            )?,
-            iterations: counters(
-                "prometheus_rule_group_iterations_total",
-                "The total number of scheduled rule group evaluations, whether executed or missed.",
-            )?,
-            iterations_missed: counters(
-                "prometheus_rule_group_iterations_missed_total",
-                "The total number of rule group evaluations missed due to slow rule group evaluation.",
-            )?,
-            interval: gauges("prometheus_rule_group_interval_seconds", "The interval of a rule group.")?,
-            last_duration: gauges(
-                "prometheus_rule_group_last_duration_seconds",
-                "The duration of the last rule group evaluation.",
-            )?,
-            last_rule_duration_sum: gauges(
-                "prometheus_rule_group_last_rule_duration_sum_seconds",
-                "The sum of time in seconds it took to evaluate each rule in the group.",
-            )?,
-            last_evaluation: gauges(
-                "prometheus_rule_group_last_evaluation_timestamp_seconds",
-                "The timestamp of the last rule group evaluation in seconds.",
-            )?,
-            last_samples: int_gauges(
-                "prometheus_rule_group_last_evaluation_samples",
-                "The number of samples returned during the last rule group evaluation.",
-            )?,
-            last_restore_duration: gauges(
-                "prometheus_rule_group_last_restore_duration_seconds",
-                "The duration of the last alert rules alerts restoration.",
-            )?,
-            rules: int_gauges("prometheus_rule_group_rules", "The number of rules.")?,
-        })
-    }
-
     /// Shows a group before its first evaluation.
     pub(crate) fn group_loaded(&self, key: &str, interval_ms: i64, rules: usize) {
         let labels = &[key];

@@ -16,6 +16,7 @@
 pub use self::manager::{Manager, Options};
 pub use self::status::{PoolStatus, TargetMetadata, TargetState, TargetStatus};
 
+mod body;
 mod cache;
 mod classic;
 pub mod config;
@@ -28,6 +29,7 @@ mod ingest;
 pub mod lint;
 mod manager;
 mod metadata;
+mod metric_table;
 mod metrics;
 pub mod parse;
 mod pool;

@@ -119,12 +119,12 @@ impl Manager {
         registry: &Registry,
         mut options: Options,
     ) -> prometheus::Result<Self> {
-        let metrics = Metrics::register(registry, clock.clone())?;
+        let metrics = Metrics::register(registry, &clock)?;
         if options.dial_metrics.is_none() {
             options.dial_metrics = Some(DialMetrics::register(registry)?);
         }
         if options.discovery_metrics.is_none() {
-            options.discovery_metrics = Some(DiscoveryMetrics::register(registry, clock.clone())?);
+            options.discovery_metrics = Some(DiscoveryMetrics::register(registry, &clock)?);
         }
         Ok(Manager {
             appender,

@@ -190,7 +190,8 @@ impl ScrapeLoop {
         let fetched = match forced {
             Some(reason) => Err(ScrapeError::Forced(reason)),
             None => {
-                let response = fetch(&self.client, &self.headers, &pool.job, &self.target, &mut scratch.body);
+                let Scratch { body, gunzip, .. } = &mut scratch;
+                let response = fetch(&self.client, &self.headers, &pool.job, &self.target, body, gunzip);
                 let timed = tokio::time::timeout(self.target.timeout, response);
                 let fetched = tokio::select! {
                     biased;

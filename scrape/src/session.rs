@@ -9,6 +9,7 @@ use model::time::TimestampMs;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::body::Gunzip;
 use crate::cache::LineCache;
 use crate::cache::LineState;
 use crate::config::JobConfig;
@@ -27,6 +28,7 @@ use crate::target::Target;
 pub(crate) struct Scratch {
     /// The response, decompressed.
     pub(crate) body: Vec<u8>,
+    pub(crate) gunzip: Gunzip,
     batch: Batch,
     pending: Vec<Pending>,
     ended: Vec<SeriesRef>,

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::labels::Labels;
 use model::storage::StorageError;
-use model::time::ManualClock;
+use model::time::{Clock, ManualClock};
 
 use super::*;
 use crate::config::{GlobalScrapeDefaults, ScrapeConfig};
@@ -39,7 +39,8 @@ fn allocations_of_a_known_page(series: usize) -> u64 {
     let own = Labels::from_pairs([("__address__", "a:1")]);
     let Ok(Discovered::Target(target)) = build(&job, &own, &Labels::empty()) else { panic!("no target") };
     let registry = prometheus::Registry::new();
-    let metrics = Metrics::register(&registry, Arc::new(ManualClock::new(0))).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(0));
+    let metrics = Metrics::register(&registry, &clock).unwrap();
     let sink = Sink::default();
     let context =
         Context { appender: &sink, job: &job, target: &target, metrics: &metrics, with_metadata: false };

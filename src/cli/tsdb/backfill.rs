@@ -44,7 +44,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// Why a file can't be read.
 #[derive(Debug, thiserror::Error)]
 enum InputError {
-    #[error("next: {0}")]
+    #[error("next")]
     Parse(#[from] ParseError),
     #[error("expected timestamp for series {0}, got none")]
     NoTimestamp(String),

@@ -137,9 +137,12 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     shared: Arc<Shared>,
+    /// Asks the keeper to let everything be sent and to end.
     stop: oneshot::Sender<()>,
+    /// Asks the keeper to end at once.
+    give_up: oneshot::Sender<()>,
     keeper: JoinHandle<()>,
-    reader: std::thread::Thread,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Endpoint {
@@ -172,9 +175,10 @@ impl Endpoint {
         });
         let (reader, read) = start_reader(&shared, follower, &parts.counted)?;
         let (stop, stopped) = oneshot::channel();
+        let (give_up, given_up) = oneshot::channel();
         let keeper = Keeper::new(Arc::clone(&shared), Arc::clone(&parts.metadata), &parts.runtime);
-        let keeper = parts.runtime.spawn(keeper.run(stopped, read));
-        Ok(Endpoint { shared, stop, keeper, reader })
+        let keeper = parts.runtime.spawn(keeper.run(stopped, given_up, read));
+        Ok(Endpoint { shared, stop, give_up, keeper, reader })
     }
 
     pub(super) fn config(&self) -> &EndpointConfig {
@@ -182,26 +186,30 @@ impl Endpoint {
     }
 
     /// Sends what the log has by now, for as long as `deadline` lets it, and ends. What wasn't sent then is
-    /// sent by the next endpoint of this name.
+    /// sent by the next endpoint of this name. Nothing of it holds the log when this returns.
     pub(super) async fn stop(self, deadline: Duration) {
-        let Endpoint { shared, stop, mut keeper, reader } = self;
+        let Endpoint { shared, stop, give_up, mut keeper, reader } = self;
         shared.read_until.store(shared.log.last_number(), Ordering::Release);
         shared.stopping.store(true, Ordering::Release);
         shared.log.wake_followers();
-        reader.unpark();
-        // The task listens until it ends.
+        reader.thread().unpark();
+        // The keeper listens until it ends.
         let _ = stop.send(());
         if tokio::time::timeout(deadline, &mut keeper).await.is_err() {
-            keeper.abort();
             tracing::warn!(
                 remote_name = shared.config.name,
                 url = shared.config.url,
                 "Failed to flush all samples on shutdown; they are sent after a restart"
             );
-            // From then on nothing takes from the shards: what is in them stays to be sent.
+            // The keeper may just have ended by itself.
+            let _ = give_up.send(());
             let _ = keeper.await;
         }
+        // From then on nothing takes from the shards: what is in them stays to be sent.
         shared.shards.cut_off();
+        reader.thread().unpark();
+        // Soon: it reads what is in the log by now, and waits for nothing any more.
+        let _ = tokio::task::spawn_blocking(move || reader.join()).await;
         shared.confirm();
         shared.all_metrics.remove(&shared.config.name, &shared.config.url);
     }
@@ -212,7 +220,7 @@ fn start_reader(
     shared: &Arc<Shared>,
     follower: Box<dyn LogFollower>,
     counted: &Arc<AtomicU64>,
-) -> Result<(std::thread::Thread, oneshot::Receiver<()>), String> {
+) -> Result<(std::thread::JoinHandle<()>, oneshot::Receiver<()>), String> {
     let (ended, read) = oneshot::channel::<()>();
     let reader = Reader::new(Arc::clone(shared), follower, Arc::clone(counted));
     let thread = std::thread::Builder::new().name("remote-write".to_owned()).spawn(move || {
@@ -220,7 +228,7 @@ fn start_reader(
         drop(ended);
     });
     let thread = thread.map_err(|error| format!("start thread for remote write: {error}"))?;
-    Ok((thread.thread().clone(), read))
+    Ok((thread, read))
 }
 
 /// Looks after the shards.
@@ -230,19 +238,36 @@ struct Keeper {
     metadata: Arc<dyn MetadataSource>,
     runtime: Handle,
     tasks: JoinSet<()>,
+    metadata_task: JoinSet<()>,
     order: watch::Sender<Order>,
 }
 
 impl Keeper {
     fn new(shared: Arc<Shared>, metadata: Arc<dyn MetadataSource>, runtime: &Handle) -> Self {
         let (order, _) = watch::channel(Order::Run);
-        Keeper { shared, metadata, runtime: runtime.clone(), tasks: JoinSet::new(), order }
+        let (tasks, metadata_task) = (JoinSet::new(), JoinSet::new());
+        Keeper { shared, metadata, runtime: runtime.clone(), tasks, metadata_task, order }
     }
 
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>, read: oneshot::Receiver<()>) {
-        let mut metadata = JoinSet::new();
+    /// Ends when `stopped` says so and all is sent, or at once when `given_up` says so; its tasks have ended then.
+    async fn run(
+        mut self,
+        stopped: oneshot::Receiver<()>,
+        given_up: oneshot::Receiver<()>,
+        read: oneshot::Receiver<()>,
+    ) {
+        tokio::select! {
+            () = self.look_after(stopped, read) => {}
+            _ = given_up => {}
+        }
+        self.tasks.shutdown().await;
+        self.metadata_task.shutdown().await;
+    }
+
+    async fn look_after(&mut self, mut stopped: oneshot::Receiver<()>, read: oneshot::Receiver<()>) {
         if self.shared.config.metadata.send {
-            metadata.spawn(metadata_task::run(Arc::clone(&self.shared), Arc::clone(&self.metadata)));
+            self.metadata_task
+                .spawn(metadata_task::run(Arc::clone(&self.shared), Arc::clone(&self.metadata)));
         }
         self.start_tasks();
         let mut confirm = tokio::time::interval(CONFIRM_INTERVAL);
@@ -263,7 +288,6 @@ impl Keeper {
         let _ = read.await;
         self.order.send_replace(Order::Finish);
         while self.tasks.join_next().await.is_some() {}
-        metadata.shutdown().await;
     }
 
     fn start_tasks(&mut self) {

@@ -66,7 +66,8 @@ impl Reader {
 
     fn is_done(&self) -> bool {
         let stopping = self.shared.stopping.load(Ordering::Acquire);
-        stopping && self.follower.number() >= self.shared.read_until.load(Ordering::Acquire)
+        let is_read = || self.follower.number() >= self.shared.read_until.load(Ordering::Acquire);
+        stopping && (is_read() || self.shared.shards.is_cut_off())
     }
 
     fn enqueue(&mut self, commit: &mut LogCommit) -> Result<(), CutOff> {

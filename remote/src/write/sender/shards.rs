@@ -68,6 +68,11 @@ impl Shards {
         self.replaced.notify_all();
     }
 
+    /// Whether [`Self::cut_off`] was called.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
+    }
+
     /// Puts so many shards in place of those that are retired and whose tasks have ended.
     pub(super) fn replace(&self, count: usize) {
         let mut current = self.current.lock();
