@@ -265,13 +265,7 @@ async fn stopped(orders: &mut watch::Receiver<Order>) {
 
 impl PoolContext {
     pub(crate) fn context<'a>(&'a self, target: &'a Target) -> Context<'a> {
-        Context {
-            appender: &*self.appender,
-            job: &self.job,
-            target,
-            metrics: &self.metrics,
-            with_metadata: self.options.append_metadata,
-        }
+        Context { appender: &*self.appender, job: &self.job, target, metrics: &self.metrics }
     }
 }
 

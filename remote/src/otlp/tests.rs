@@ -154,7 +154,10 @@ fn gauges_and_sums_become_samples_with_metadata() {
     let metadata: Vec<(MetricType, &str, &str)> = batches[0]
         .metadata
         .iter()
-        .map(|(_, metadata)| (metadata.metric_type, &*metadata.help, &*metadata.unit))
+        .map(|(_, family)| {
+            let metadata = &family.metadata;
+            (metadata.metric_type, &*metadata.help, &*metadata.unit)
+        })
         .collect();
     assert_eq!(
         metadata,
@@ -253,7 +256,7 @@ fn deltas_are_refused_stored_or_added_up() {
 
     let bench = Bench::new(Settings::default(), DeltaHandling::Native);
     assert_eq!(bench.json(&delta(NANOS, 1.0)).status, 200);
-    assert_eq!(bench.kept.batches.lock()[0].metadata[0].1.metric_type, MetricType::Unknown);
+    assert_eq!(bench.kept.batches.lock()[0].metadata[0].1.metadata.metric_type, MetricType::Unknown);
 
     let bench = Bench::new(Settings::default(), DeltaHandling::Cumulative);
     let line = |value: f64, ms: i64| format!("{{__name__=\"jobs_total\", job=\"shop\"}} {value} {ms}");

@@ -1,13 +1,14 @@
 //! From messages to samples.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::exemplar::{self, Exemplar};
 use model::float_text;
 use model::histogram::Histogram;
 use model::labels::{BUCKET_LABEL, Labels, LabelsBuilder, METRIC_NAME};
-use model::metadata::{Metadata, MetricType};
+use model::metadata::{Metadata, MetricFamily, MetricType};
 use model::storage::{Batch, FloatSample, HistogramSample, HistogramValue, SeriesKey};
 use model::time::TimestampMs;
 use model::value::{NORMAL_NAN, STALE_NAN, is_stale_nan};
@@ -23,7 +24,7 @@ use super::{DeltaHandling, Settings, histogram};
 
 const QUANTILE_LABEL: &str = "quantile";
 const TARGET_INFO: &str = "target_info";
-/// Bytes of labels and help texts that a request may come to. Every point repeats what its resource says, so that
+/// Bytes of labels that a request may come to. Every point repeats what its resource says, so that
 /// the request's own length says nothing of it.
 const TEXT_BYTES_MAX: usize = 256 << 20;
 /// The most samples of `target_info` for a resource: two days of them at the default look-back.
@@ -78,9 +79,14 @@ pub(super) struct Translation<'a> {
 
 /// What the series of a metric have in common.
 struct Family {
-    name: String,
-    metadata: Metadata,
+    described: Arc<MetricFamily>,
     is_delta: bool,
+}
+
+impl Family {
+    fn name(&self) -> &str {
+        &self.described.name
+    }
 }
 
 /// Stop: the request as a whole is too much.
@@ -194,7 +200,8 @@ impl<'a> Translation<'a> {
             help: metric.description.clone(),
             unit: unit_name(&metric.unit, strategy),
         };
-        Ok(Family { name: metric_name(&metric.name, &metric.unit, kind, strategy)?, metadata, is_delta })
+        let name = metric_name(&metric.name, &metric.unit, kind, strategy)?;
+        Ok(Family { described: Arc::new(MetricFamily { name, metadata }), is_delta })
     }
 
     fn add_numbers(
@@ -206,7 +213,7 @@ impl<'a> Translation<'a> {
     ) -> Result<(), Stop> {
         for point in &points.data_points {
             let mut labels = shared.labels(&point.attributes)?;
-            let series = self.series(&mut labels, &family.name, family)?;
+            let series = self.series(&mut labels, family.name(), family)?;
             self.push_float(series, family, point, point.value());
             if has_exemplars {
                 self.push_exemplars(series, &point.exemplars, |_| true)?;
@@ -222,14 +229,14 @@ impl<'a> Translation<'a> {
         family: &Family,
         points: &Points<HistogramPoint>,
     ) -> Result<(), Stop> {
-        let bucket_name = format!("{}_bucket", family.name);
+        let bucket_name = format!("{}_bucket", family.name());
         for point in &points.data_points {
             let mut labels = shared.labels(&point.attributes)?;
             if let Some(sum) = point.sum {
-                let series = self.series(&mut labels, &format!("{}_sum", family.name), family)?;
+                let series = self.series(&mut labels, &format!("{}_sum", family.name()), family)?;
                 self.push_float(series, family, point, sum);
             }
-            let series = self.series(&mut labels, &format!("{}_count", family.name), family)?;
+            let series = self.series(&mut labels, &format!("{}_count", family.name()), family)?;
             self.push_float(series, family, point, point.count as f64);
             let mut below = f64::NEG_INFINITY;
             let mut cumulative = 0_u64;
@@ -257,7 +264,7 @@ impl<'a> Translation<'a> {
         for point in &points.data_points {
             let value = histogram::custom(point, self.is_gauge(family))?;
             let mut labels = shared.labels(&point.attributes)?;
-            let series = self.series(&mut labels, &family.name, family)?;
+            let series = self.series(&mut labels, family.name(), family)?;
             self.push_histogram(series, family, point, value);
             self.push_exemplars(series, &point.exemplars, |_| true)?;
         }
@@ -273,7 +280,7 @@ impl<'a> Translation<'a> {
         for point in &points.data_points {
             let value = histogram::exponential(point, self.is_gauge(family))?;
             let mut labels = shared.labels(&point.attributes)?;
-            let series = self.series(&mut labels, &family.name, family)?;
+            let series = self.series(&mut labels, family.name(), family)?;
             self.push_histogram(series, family, point, value);
             self.push_exemplars(series, &point.exemplars, |_| true)?;
         }
@@ -292,13 +299,13 @@ impl<'a> Translation<'a> {
     ) -> Result<(), Stop> {
         for point in &points.data_points {
             let mut labels = shared.labels(&point.attributes)?;
-            let series = self.series(&mut labels, &format!("{}_sum", family.name), family)?;
+            let series = self.series(&mut labels, &format!("{}_sum", family.name()), family)?;
             self.push_float(series, family, point, point.sum);
-            let series = self.series(&mut labels, &format!("{}_count", family.name), family)?;
+            let series = self.series(&mut labels, &format!("{}_count", family.name()), family)?;
             self.push_float(series, family, point, point.count as f64);
             for quantile in &point.quantile_values {
                 labels.set(QUANTILE_LABEL, &float_text::plain(quantile.quantile));
-                let series = self.series(&mut labels, &family.name, family)?;
+                let series = self.series(&mut labels, family.name(), family)?;
                 self.push_float(series, family, point, quantile.value);
             }
         }
@@ -321,7 +328,8 @@ impl<'a> Translation<'a> {
             help: "Target metadata".to_owned(),
             unit: String::new(),
         };
-        let family = Family { name: TARGET_INFO.to_owned(), metadata, is_delta: false };
+        let described = Arc::new(MetricFamily { name: TARGET_INFO.to_owned(), metadata });
+        let family = Family { described, is_delta: false };
         let series = self.series(&mut labels, TARGET_INFO, &family)?;
         let last_ms = last_ms.min(self.context.latest_ms);
         let interval_ms = (self.context.lookback_ms / 2).max(1);
@@ -352,9 +360,8 @@ impl<'a> Translation<'a> {
         if let Some(series) = self.by_labels.get(&labels) {
             return Ok(*series);
         }
-        self.take_text(family.metadata.help.len() + family.metadata.unit.len())?;
         let series = self.batch.add_series(labels.clone());
-        self.batch.metadata.push((series, family.metadata.clone()));
+        self.batch.metadata.push((series, Arc::clone(&family.described)));
         self.by_labels.insert(labels, series);
         Ok(series)
     }
