@@ -7,6 +7,7 @@ mod check;
 mod http;
 mod promql;
 mod query;
+mod rules;
 mod serve;
 mod test;
 mod tsdb;
@@ -67,6 +68,11 @@ enum Command {
     },
     /// Ask a server
     Query(query::Query),
+    /// Try rules on history
+    Rules {
+        #[command(subcommand)]
+        what: rules::Rules,
+    },
     /// Run test scripts
     Test {
         #[command(subcommand)]
@@ -93,6 +99,7 @@ fn tool(args: &[String]) -> ExitCode {
         Command::Check { what } => check::run(what, features),
         Command::Promql { what } => promql::run(what, features),
         Command::Query(query) => query::run(&query),
+        Command::Rules { what } => rules::run(what, features),
         Command::Test { what } => test::run(what, features),
         Command::Tsdb { what } => tsdb::run(what),
     }

@@ -26,7 +26,7 @@ pub const ALERT_NAME: &str = "alertname";
 /// The label of [`ALERTS`] that tells an alert's state.
 const ALERT_STATE: &str = "alertstate";
 /// The metric that shows pending and firing alerts.
-const ALERTS: &str = "ALERTS";
+pub(crate) const ALERTS: &str = "ALERTS";
 /// The metric that keeps since when alerts are active, for after a restart.
 pub(crate) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 

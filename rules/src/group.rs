@@ -208,6 +208,11 @@ impl Group {
         self.interval_ms
     }
 
+    /// How far back it is evaluated.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.offset_ms
+    }
+
     /// Its rules, each with how it fares.
     pub fn rules(&self) -> Vec<(&Rule, &RuleConfig, Health)> {
         let health = self.state.lock().health.clone();

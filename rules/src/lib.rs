@@ -14,6 +14,7 @@
 //! - Samples come and go through [`model::storage`] alone; this crate knows no file but rule files.
 
 pub mod alerting;
+pub mod backtest;
 pub mod file;
 pub mod group;
 pub mod manager;

@@ -7,7 +7,7 @@
 
 mod file;
 mod run;
-mod storage;
+pub(crate) mod storage;
 
 use std::path::{Path, PathBuf};
 

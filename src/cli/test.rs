@@ -21,6 +21,9 @@ pub(super) enum Test {
         /// Only tests whose name matches; can be repeated
         #[arg(long)]
         run: Vec<Regex>,
+        /// Pass over fields in rule files that there aren't
+        #[arg(long)]
+        ignore_unknown_fields: bool,
         /// The test files
         #[arg(required = true)]
         files: Vec<PathBuf>,
@@ -36,8 +39,9 @@ pub(super) enum Test {
 /// Tests.
 pub(super) fn run(what: Test, features: Features) -> ExitCode {
     let passed: Vec<bool> = match what {
-        Test::Rules { run, files } => {
-            let check = CheckOptions { features, ..CheckOptions::default() };
+        Test::Rules { run, ignore_unknown_fields, files } => {
+            let ignores_unknown_fields = ignore_unknown_fields;
+            let check = CheckOptions { features, ignores_unknown_fields, ..CheckOptions::default() };
             let options = TestOptions { check, run };
             files.iter().map(|file| test_rules(file, &options)).collect()
         }

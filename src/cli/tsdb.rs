@@ -4,7 +4,7 @@
 
 mod backfill;
 mod bench;
-mod progress;
+pub(super) mod progress;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ use rules::notify::{self, Notifier};
 use tokio::runtime::Handle;
 
 use super::storage::Storage;
-use super::{chunks, options, remote_write, status};
+use super::{chunks, options, otlp, remote_write, status};
 use crate::config::Config;
 use crate::flags::Flags;
 use crate::query_log::QueryLog;
@@ -75,6 +75,16 @@ impl Base {
         Ok(Some(Arc::new(Receiver::new(options, appender, Arc::clone(&self.clock), &self.registry)?)))
     }
 
+    /// Takes OTLP, if that is switched on.
+    pub(super) fn otlp_receiver(&self) -> anyhow::Result<Option<Arc<otlp::Receiver>>> {
+        if !self.flags.web.enable_otlp_receiver {
+            return Ok(None);
+        }
+        let (appender, clock) = (Arc::new(self.storage.clone()), Arc::clone(&self.clock));
+        let receiver = otlp::Receiver::new(options::otlp(&self.flags), appender, clock, &self.registry)?;
+        Ok(Some(Arc::new(receiver)))
+    }
+
     pub(super) fn read_server(&self) -> anyhow::Result<Arc<remote::read::Server>> {
         let (storage, chunks) = (Arc::new(self.storage.clone()), Arc::new(chunks::Chunks));
         Ok(Arc::new(remote::read::Server::new(self.flags.remote_read, storage, chunks, &self.registry)?))
@@ -83,7 +93,10 @@ impl Base {
     pub(super) fn sender(&self, scraping: &Arc<scrape::Manager>) -> anyhow::Result<Arc<Sender>> {
         let parts = SenderParts {
             log: Arc::new(self.storage.clone()),
-            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(scraping))),
+            metadata: Arc::new(remote_write::KnownFamilies {
+                scraping: Arc::clone(scraping),
+                storage: self.storage.clone(),
+            }),
             clock: Arc::clone(&self.clock),
             runtime: Handle::current(),
             user_agent: format!("Ferula/{}", crate::version::VERSION),

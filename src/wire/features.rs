@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use promql::features::Category;
+use remote::otlp::DeltaHandling;
 
 use crate::flags::Flags;
 
@@ -21,7 +22,7 @@ pub(super) fn by_category(flags: &Flags) -> BTreeMap<String, Listed> {
     };
     let all = [
         ("api", listed(api(flags))),
-        ("otlp_receiver", listed([("delta_conversion", false), ("native_delta_ingestion", false)])),
+        ("otlp_receiver", listed(otlp(flags))),
         ("prometheus", listed(program(flags))),
         ("promql", listed(language(Category::Language))),
         ("promql_functions", listed(language(Category::Functions))),
@@ -51,7 +52,7 @@ fn api(flags: &Flags) -> [(&'static str, bool); 15] {
         ("lifecycle", flags.web.enable_lifecycle),
         ("openapi_3.1", true),
         ("openapi_3.2", true),
-        ("otlp_write_receiver", false),
+        ("otlp_write_receiver", flags.web.enable_otlp_receiver),
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", flags.web.remote_write_versions.is_some()),
@@ -60,6 +61,14 @@ fn api(flags: &Flags) -> [(&'static str, bool); 15] {
         ("search_fuzz_alg_subsequence", true),
         ("time_range_labels", true),
         ("time_range_series", true),
+    ]
+}
+
+fn otlp(flags: &Flags) -> [(&'static str, bool); 2] {
+    let deltas = flags.features.otlp_deltas;
+    [
+        ("delta_conversion", deltas == DeltaHandling::Cumulative),
+        ("native_delta_ingestion", deltas == DeltaHandling::Native),
     ]
 }
 

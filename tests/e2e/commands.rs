@@ -91,3 +91,43 @@ fn text_that_cannot_be_back_filled_is_named_once() {
     let what = error.strip_prefix("getting min and max timestamp: next: ").unwrap();
     assert!(what.contains("noon") && !what.contains("next: "), "{what}");
 }
+
+#[test]
+fn rules_are_replayed_over_what_is_stored() {
+    let home = Home::new("");
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    // A value each minute for an hour; it is high from minute 20 to 39.
+    let mut text = "# TYPE load gauge\n".to_owned();
+    for minute in 0..60 {
+        let value = if (20..40).contains(&minute) { 9 } else { 1 };
+        text.push_str(&format!("load{{job=\"a\"}} {value} {}\n", 1_700_000_000 + minute * 60));
+    }
+    write("input.om", &(text + "# EOF\n"));
+    let output = home.run(&["tsdb", "create-blocks-from", "openmetrics", "-q", "input.om", "data"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    write(
+        "rules.yml",
+        "groups:\n- name: g\n  interval: 1m\n  rules:\n  - {record: double, expr: load * 2}\n  \
+         - {alert: High, expr: double > 10, for: 5m, annotations: {at: '{{ $value }}'}}\n",
+    );
+    let backtest = ["rules", "backtest", "rules.yml", "--from=1700000000", "--to=1700003540"];
+    let output = home.run(&[&backtest[..], &["--format=json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let alerts: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(alerts.as_array().unwrap().len(), 1, "{alerts}");
+    assert_eq!(alerts[0]["labels"], serde_json::json!({"alertname": "High", "job": "a"}));
+    assert_eq!(alerts[0]["annotations"], serde_json::json!({"at": "18"}));
+
+    let table = out(&home.run(&backtest));
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 2, "{table}");
+    let times = ["pendingAt", "firingAt", "endedAt"].map(|name| alerts[0][name].as_str().unwrap());
+    let labels = "{alertname=\"High\", job=\"a\"}";
+    assert_eq!(lines[1], format!("{}  {}  {}  {labels}", times[0], times[1], times[2]));
+    // The slots lie somewhere in their minutes, as they would in a server; what is high began at 22:33:20.
+    assert!(("2023-11-14T22:33:20".."2023-11-14T22:34:20").contains(&&times[0][..19]), "{table}");
+    assert!(("2023-11-14T22:38:20".."2023-11-14T22:39:20").contains(&&times[1][..19]), "{table}");
+    assert!(("2023-11-14T22:53:20".."2023-11-14T22:54:20").contains(&&times[2][..19]), "{table}");
+    let left = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("tmp_")), "a sandbox is left");
+}

@@ -10,6 +10,7 @@ mod client;
 mod command_line;
 mod commands;
 mod federate;
+mod otlp;
 mod program;
 mod query_log;
 mod real_targets;

@@ -15,7 +15,7 @@ use promql::script::{MemoryStorage, Sample};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct TestStorage {
+pub(crate) struct TestStorage {
     samples: MemoryStorage,
     /// Series by ref, the first of which is 1.
     series: Mutex<Vec<Labels>>,
@@ -23,7 +23,7 @@ pub(super) struct TestStorage {
 
 impl TestStorage {
     /// Adds a sample.
-    pub(super) fn add(
+    pub(crate) fn add(
         &self,
         labels: &Labels,
         at_ms: TimestampMs,

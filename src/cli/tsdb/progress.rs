@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// A bar on standard error up to so many of `unit`; nothing if that isn't a terminal, or if results go to the
 /// terminal meanwhile.
-pub(super) fn bar(total: u64, unit: Unit, prints_meanwhile: bool) -> ProgressBar {
+pub(in crate::cli) fn bar(total: u64, unit: Unit, prints_meanwhile: bool) -> ProgressBar {
     if !std::io::stderr().is_terminal() || (prints_meanwhile && std::io::stdout().is_terminal()) {
         return ProgressBar::hidden();
     }
@@ -20,6 +20,7 @@ pub(super) fn bar(total: u64, unit: Unit, prints_meanwhile: bool) -> ProgressBar
     let bar = ProgressBar::with_draw_target(Some(total), target);
     let template = match unit {
         Unit::Bytes => "{wide_bar} {bytes}/{total_bytes} {elapsed}, {eta} left",
+        Unit::Evaluations => "{wide_bar} {human_pos}/{human_len} evaluations {elapsed}, {eta} left",
         Unit::Series => "{wide_bar} {human_pos}/{human_len} series {elapsed}, {eta} left",
         Unit::Samples => "{wide_bar} {human_pos}/{human_len} samples {elapsed}, {eta} left",
     };
@@ -32,8 +33,9 @@ pub(super) fn bar(total: u64, unit: Unit, prints_meanwhile: bool) -> ProgressBar
 
 /// What a bar counts.
 #[derive(Clone, Copy)]
-pub(super) enum Unit {
+pub(in crate::cli) enum Unit {
     Bytes,
+    Evaluations,
     Series,
     Samples,
 }
