@@ -120,7 +120,11 @@ impl Config {
 
     /// What rule files are checked against.
     pub(crate) fn rule_checks(&self, features: Features) -> CheckOptions {
-        CheckOptions { names: self.global.scrape.metric_name_validation_scheme, features }
+        CheckOptions {
+            names: self.global.scrape.metric_name_validation_scheme,
+            features,
+            ignores_unknown_fields: false,
+        }
     }
 
     /// As [`Config::load`], for running: with the program's environment, and refused whole if a part of it can't

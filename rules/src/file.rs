@@ -12,8 +12,10 @@ use model::labels::{Labels, METRIC_NAME};
 use model::names::ValidationScheme;
 use promql::features::Features;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
+use crate::lenient::Lenient;
 use crate::template;
 
 /// One thing that is wrong with a rule file.
@@ -107,6 +109,8 @@ pub struct CheckOptions {
     pub names: ValidationScheme,
     /// Which experimental parts of PromQL are.
     pub features: Features,
+    /// Whether fields that rule files don't have are left out instead of refused.
+    pub ignores_unknown_fields: bool,
 }
 
 /// Parses and checks a rule file. `file` is what messages call it.
@@ -115,7 +119,7 @@ pub struct CheckOptions {
 ///
 /// Everything that is wrong, in order of the text; of YAML that can't be read only the first thing.
 pub fn parse(file: &str, text: &str, options: &CheckOptions) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
-    let written = read(file, text).map_err(|error| vec![error])?;
+    let written = read(file, text, options.ignores_unknown_fields).map_err(|error| vec![error])?;
     let mut checker = Checker { file, options, errors: Vec::new() };
     let mut names = HashSet::new();
     let mut groups = Vec::new();
@@ -163,11 +167,28 @@ struct WrittenRule {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-fn read(file: &str, text: &str) -> Result<WrittenFile, RuleFileError> {
+/// Reads YAML; an empty document is the default.
+pub(crate) fn read_yaml<T: Default + DeserializeOwned>(
+    text: &str,
+    ignores_unknown_fields: bool,
+) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! { with_snippet: false };
-    match serde_saphyr::from_str_with_options::<Option<WrittenFile>>(text, options) {
-        Ok(written) => Ok(written.unwrap_or_default()),
-        Err(serde_saphyr::Error::Eof { .. }) => Ok(WrittenFile::default()),
+    let read = if ignores_unknown_fields {
+        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+            Option::<T>::deserialize(Lenient::new(deserializer))
+        })
+    } else {
+        serde_saphyr::from_str_with_options(text, options)
+    };
+    match read {
+        Err(serde_saphyr::Error::Eof { .. }) => Ok(T::default()),
+        read => read.map(Option::unwrap_or_default),
+    }
+}
+
+fn read(file: &str, text: &str, ignores_unknown_fields: bool) -> Result<WrittenFile, RuleFileError> {
+    match read_yaml(text, ignores_unknown_fields) {
+        Ok(written) => Ok(written),
         Err(error) => {
             let message = error.render_with_formatter(&UserMessageFormatter);
             let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
@@ -401,5 +422,25 @@ groups:
         );
         assert_eq!(errors("groups:\n  - name: g\n    rulez: []\n").len(), 1);
         assert_eq!(errors(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn unknown_fields_are_left_out_where_that_is_wanted() {
+        let text = "
+owner: {team: ml}
+groups:
+  - name: g
+    doc: [1, {a: b}]
+    rules:
+      - {record: a, expr: up, labels: {doc: kept}, doc: x}
+      - {record: b, expr: up(}
+";
+        assert_eq!(errors(text), ["r.yml: 2:1: unknown field `owner`, expected one of groups"]);
+        let options = CheckOptions { ignores_unknown_fields: true, ..CheckOptions::default() };
+        let found = parse("r.yml", text, &options).unwrap_err();
+        let expected = "r.yml: 8:27: group \"g\", rule 2, \"b\": could not parse expression: ";
+        assert!(found.len() == 1 && found[0].to_string().starts_with(expected), "{found:?}");
+        let groups = parse("r.yml", &text.replace("up(", "up"), &options).unwrap();
+        assert_eq!(groups[0].rules[0].labels["doc"], "kept");
     }
 }

@@ -13,6 +13,7 @@ mod web_config;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::rules::file::CheckOptions;
 use clap::Subcommand;
 use model::duration::PromDuration;
 use promql::features::Features;
@@ -68,6 +69,9 @@ pub(super) enum Check {
         /// Fail with code 3 if that is found
         #[arg(long)]
         lint_fatal: bool,
+        /// Allow fields that rule files don't have; a server won't
+        #[arg(long)]
+        ignore_unknown_fields: bool,
         /// The files
         files: Vec<PathBuf>,
     },
@@ -101,9 +105,15 @@ pub(super) fn run(what: Check, features: Features) -> ExitCode {
         Check::Healthy { server } => health::run(&server, "/-/healthy"),
         Check::Metrics { extended, lint } => metrics::run(extended, lint != "none"),
         Check::Ready { server } => health::run(&server, "/-/ready"),
-        Check::Rules { lint, lint_fatal, files } => {
+        Check::Rules { lint, lint_fatal, ignore_unknown_fields, files } => {
             let asked = lint::Asked::of(&lint, false);
-            rules::run(&files, rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal }, features)
+            let lint = rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal };
+            let options = CheckOptions {
+                features,
+                ignores_unknown_fields: ignore_unknown_fields,
+                ..CheckOptions::default()
+            };
+            rules::run(&files, lint, &options)
         }
         Check::ServiceDiscovery { timeout, file, job } => service_discovery::run(&file, &job, timeout.0),
         Check::WebConfig { files } => web_config::run(&files),

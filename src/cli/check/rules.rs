@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use promql::features::Features;
 use rules::file::{CheckOptions, GroupConfig};
 
 use crate::cli::{EXIT_FAILURE, EXIT_LINT};
@@ -19,20 +18,19 @@ pub(super) struct Lint {
 }
 
 /// Checks files, or standard input if there are none.
-pub(super) fn run(files: &[PathBuf], lint: Lint, features: Features) -> ExitCode {
-    let options = CheckOptions { features, ..CheckOptions::default() };
+pub(super) fn run(files: &[PathBuf], lint: Lint, options: &CheckOptions) -> ExitCode {
     let mut worst = Found::Nothing;
     if files.is_empty() {
         println!("Checking standard input");
         let mut text = String::new();
         worst = match std::io::stdin().read_to_string(&mut text) {
-            Ok(_) => check("standard input", &text, lint, &options),
+            Ok(_) => check("standard input", &text, lint, options),
             Err(error) => failed(&[error.to_string()]),
         };
         println!();
     }
     for file in files {
-        worst = worst.max(check_file(file, lint, &options));
+        worst = worst.max(check_file(file, lint, options));
         println!();
     }
     match worst {
