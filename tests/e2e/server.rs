@@ -180,7 +180,7 @@ impl Drop for Server {
 }
 
 /// One request without a body.
-fn request(address: &str, method: &str, path: &str) -> std::io::Result<(u16, String)> {
+pub(crate) fn request(address: &str, method: &str, path: &str) -> std::io::Result<(u16, String)> {
     send(address, method, path, "", "")
 }
 
