@@ -123,7 +123,7 @@ impl Config {
         CheckOptions {
             names: self.global.scrape.metric_name_validation_scheme,
             features,
-            ignores_unknown_fields: false,
+            ..CheckOptions::default()
         }
     }
 

@@ -58,6 +58,11 @@ impl ProxyChoice {
         })
     }
 
+    /// Whether there is no proxy at all.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.http.is_none() && self.https.is_none()
+    }
+
     /// The proxy for a URL, if it goes through one.
     pub(crate) fn for_url(&self, url: &Url) -> Option<Arc<Proxy>> {
         let proxy = if url.scheme() == "https" { &self.https } else { &self.http };

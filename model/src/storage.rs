@@ -21,7 +21,7 @@ use crate::exemplar::Exemplar;
 use crate::histogram::{FloatHistogram, Histogram};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::metadata::Metadata;
+use crate::metadata::MetricFamily;
 use crate::time::TimestampMs;
 use crate::value::is_stale_nan;
 
@@ -183,8 +183,10 @@ pub struct Batch {
     pub ended: Vec<(SeriesRef, TimestampMs)>,
     /// Exemplars, by series. Those without a timestamp were given their sample's.
     pub exemplars: Vec<(SeriesKey, Exemplar)>,
-    /// Metadata that is new or changed, by series.
-    pub metadata: Vec<(SeriesKey, Metadata)>,
+    /// Metadata that may be new or changed, by series. It is left out where the series is unknown.
+    pub metadata: Vec<(SeriesKey, Arc<MetricFamily>)>,
+    /// Metadata that goes for all series of a family that there are, unless `metadata` says otherwise.
+    pub families: Vec<Arc<MetricFamily>>,
 }
 
 impl Batch {
@@ -196,6 +198,7 @@ impl Batch {
         self.ended.clear();
         self.exemplars.clear();
         self.metadata.clear();
+        self.families.clear();
     }
 
     /// Adds a label set to `new_series` and returns its key.

@@ -12,11 +12,12 @@ use model::labels::{Labels, METRIC_NAME};
 use model::names::ValidationScheme;
 use promql::features::Features;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
-use crate::lenient::Lenient;
+use self::lenient::Lenient;
 use crate::template;
+
+mod lenient;
 
 /// One thing that is wrong with a rule file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +110,7 @@ pub struct CheckOptions {
     pub names: ValidationScheme,
     /// Which experimental parts of PromQL are.
     pub features: Features,
-    /// Whether fields that rule files don't have are left out instead of refused.
+    /// Whether fields that there aren't are passed over; else they are errors.
     pub ignores_unknown_fields: bool,
 }
 
@@ -167,28 +168,18 @@ struct WrittenRule {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Reads YAML; an empty document is the default.
-pub(crate) fn read_yaml<T: Default + DeserializeOwned>(
-    text: &str,
-    ignores_unknown_fields: bool,
-) -> Result<T, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let read = if ignores_unknown_fields {
-        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-            Option::<T>::deserialize(Lenient::new(deserializer))
-        })
-    } else {
-        serde_saphyr::from_str_with_options(text, options)
-    };
-    match read {
-        Err(serde_saphyr::Error::Eof { .. }) => Ok(T::default()),
-        read => read.map(Option::unwrap_or_default),
-    }
-}
-
 fn read(file: &str, text: &str, ignores_unknown_fields: bool) -> Result<WrittenFile, RuleFileError> {
-    match read_yaml(text, ignores_unknown_fields) {
-        Ok(written) => Ok(written),
+    let options = serde_saphyr::options! { with_snippet: false };
+    let written = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        if ignores_unknown_fields {
+            Option::<WrittenFile>::deserialize(Lenient(deserializer))
+        } else {
+            Option::<WrittenFile>::deserialize(deserializer)
+        }
+    });
+    match written {
+        Ok(written) => Ok(written.unwrap_or_default()),
+        Err(serde_saphyr::Error::Eof { .. }) => Ok(WrittenFile::default()),
         Err(error) => {
             let message = error.render_with_formatter(&UserMessageFormatter);
             let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
@@ -425,22 +416,24 @@ groups:
     }
 
     #[test]
-    fn unknown_fields_are_left_out_where_that_is_wanted() {
-        let text = "
-owner: {team: ml}
-groups:
-  - name: g
-    doc: [1, {a: b}]
-    rules:
-      - {record: a, expr: up, labels: {doc: kept}, doc: x}
-      - {record: b, expr: up(}
-";
-        assert_eq!(errors(text), ["r.yml: 2:1: unknown field `owner`, expected one of groups"]);
-        let options = CheckOptions { ignores_unknown_fields: true, ..CheckOptions::default() };
-        let found = parse("r.yml", text, &options).unwrap_err();
-        let expected = "r.yml: 8:27: group \"g\", rule 2, \"b\": could not parse expression: ";
-        assert!(found.len() == 1 && found[0].to_string().starts_with(expected), "{found:?}");
-        let groups = parse("r.yml", &text.replace("up(", "up"), &options).unwrap();
-        assert_eq!(groups[0].rules[0].labels["doc"], "kept");
+    fn unknown_fields_are_passed_over_on_request_and_errors_keep_their_places() {
+        let text = "owner: us\ngroups:\n- name: g\n  team: {a: [1]}\n  rules:\n  - record: r\n    expr: up\n    note: {x: y}\n    labels: {note: kept}\n";
+        let lenient = CheckOptions { ignores_unknown_fields: true, ..CheckOptions::default() };
+        assert!(parse("r.yml", text, &CheckOptions::default()).is_err());
+        let groups = parse("r.yml", text, &lenient).unwrap();
+        assert_eq!(groups[0].rules[0].labels["note"], "kept");
+        let wrong = text.replace("expr: up", "expr: up +");
+        let errors = parse("r.yml", &wrong, &lenient).unwrap_err();
+        let strict = parse(
+            "r.yml",
+            &wrong
+                .replace("owner: us", "#")
+                .replace("team: {a: [1]}", "limit: 0")
+                .replace("note: {x: y}", "#"),
+            &CheckOptions::default(),
+        );
+        assert_eq!(errors, strict.unwrap_err());
+        let mistyped = text.replace("record: r", "record: [r]");
+        assert!(parse("r.yml", &mistyped, &lenient).unwrap_err()[0].to_string().starts_with("r.yml: 6:13: "));
     }
 }

@@ -17,7 +17,6 @@ pub mod alerting;
 pub mod backtest;
 pub mod file;
 pub mod group;
-mod lenient;
 pub mod manager;
 pub mod metrics;
 pub mod notify;

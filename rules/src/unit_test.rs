@@ -48,7 +48,7 @@ pub struct TestResult {
 pub fn run_file(path: &Path, options: &TestOptions) -> Result<Vec<TestResult>, TestFileError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| TestFileError(format!("open {}: {error}", path.display())))?;
-    let file = TestFile::parse(&text, options.check.ignores_unknown_fields)?;
+    let file = TestFile::parse(&text)?;
     let rule_files = rule_files(&file, path.parent().unwrap_or(Path::new("")), options)?;
     if let Some(name) = repeated(&file.group_eval_order) {
         return Err(TestFileError(format!("group name repeated in evaluation order: {name}")));

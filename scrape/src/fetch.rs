@@ -1,13 +1,11 @@
 //! The request to a target and the body of its answer.
 
-use std::io::{self, Write};
-
 use bytes::Bytes;
 use client::Client;
-use flate2::write::MultiGzDecoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 
+use crate::body::{BodySink, Gunzip};
 use crate::config::{JobConfig, ScrapeProtocol};
 use crate::error::ScrapeError;
 use crate::target::Target;
@@ -62,6 +60,7 @@ pub(crate) async fn fetch(
     job: &JobConfig,
     target: &Target,
     body: &mut Vec<u8>,
+    gunzip: &mut Gunzip,
 ) -> Result<Option<Format>, ScrapeError> {
     let request_failed = |source| ScrapeError::Request { url: target.url.clone(), source };
     let mut request = Request::new(Bytes::new());
@@ -74,12 +73,12 @@ pub(crate) async fn fetch(
     if parts.status != StatusCode::OK {
         return Err(ScrapeError::Status(parts.status.to_string()));
     }
-    let gzipped = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
-    let mut sink = BodySink::new(body, job.body_size_limit.0, gzipped);
+    let is_zipped = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    let mut sink = BodySink::new(body, gunzip, job.body_size_limit.0, is_zipped);
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| ScrapeError::Body(broken(&error)))?;
         if let Some(chunk) = frame.data_ref() {
-            sink.push(chunk)?;
+            sink = sink.push(chunk)?;
         }
     }
     sink.finish()?;
@@ -97,68 +96,6 @@ fn broken(error: &hyper::Error) -> String {
         "unexpected EOF".to_owned()
     } else {
         error.to_string()
-    }
-}
-
-/// Collects a body, decompressing as it comes, and stops at the limit.
-enum BodySink<'a> {
-    Plain(Limited<'a>),
-    Gzip(Box<MultiGzDecoder<Limited<'a>>>),
-}
-
-impl<'a> BodySink<'a> {
-    fn new(body: &'a mut Vec<u8>, limit: u64, gzipped: bool) -> Self {
-        body.clear();
-        let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        let limited = Limited { body, limit };
-        if gzipped {
-            BodySink::Gzip(Box::new(MultiGzDecoder::new(limited)))
-        } else {
-            BodySink::Plain(limited)
-        }
-    }
-
-    fn push(&mut self, chunk: &[u8]) -> Result<(), ScrapeError> {
-        let written = match self {
-            BodySink::Plain(limited) => limited.write_all(chunk),
-            BodySink::Gzip(decoder) => decoder.write_all(chunk),
-        };
-        written.map_err(body_error)
-    }
-
-    fn finish(self) -> Result<(), ScrapeError> {
-        match self {
-            BodySink::Plain(_) => Ok(()),
-            BodySink::Gzip(decoder) => decoder.finish().map(drop).map_err(body_error),
-        }
-    }
-}
-
-fn body_error(error: io::Error) -> ScrapeError {
-    match error.kind() {
-        io::ErrorKind::QuotaExceeded => ScrapeError::BodySize,
-        io::ErrorKind::UnexpectedEof => ScrapeError::Body("unexpected EOF".to_owned()),
-        _ => ScrapeError::Body(format!("gzip: {error}")),
-    }
-}
-
-/// A body that fails once it reaches its limit.
-struct Limited<'a> {
-    body: &'a mut Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Limited<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.body.len().saturating_add(bytes.len()) >= self.limit {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        self.body.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -223,24 +160,5 @@ mod tests {
         ] {
             assert!(format_of(content_type, None).unwrap_err().to_string().starts_with(text));
         }
-    }
-
-    #[test]
-    fn a_body_is_cut_at_its_limit_while_it_is_decompressed() {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&vec![b'a'; 1 << 20]).unwrap();
-        let zipped = encoder.finish().unwrap();
-        let mut body = Vec::new();
-        let mut sink = BodySink::new(&mut body, 1000, true);
-        assert!(matches!(sink.push(&zipped), Err(ScrapeError::BodySize)));
-        drop(sink);
-        assert!(body.len() < 1000);
-        let mut sink = BodySink::new(&mut body, 0, true);
-        sink.push(&zipped[..zipped.len() / 2]).unwrap();
-        assert!(sink.finish().unwrap_err().to_string().starts_with("gzip: "), "half a stream");
-        let mut sink = BodySink::new(&mut body, 0, true);
-        sink.push(&zipped).unwrap();
-        sink.finish().unwrap();
-        assert_eq!(body.len(), 1 << 20);
     }
 }

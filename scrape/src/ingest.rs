@@ -1,8 +1,10 @@
 //! One response into one batch.
 
+use std::sync::Arc;
+
 use model::exemplar::Exemplar;
 use model::labels::Labels;
-use model::metadata::MetricType;
+use model::metadata::{MetricFamily, MetricType};
 use model::storage::{Batch, FloatSample, SeriesKey};
 use model::time::TimestampMs;
 
@@ -61,11 +63,11 @@ pub(crate) struct Ingest<'a> {
     pub(crate) pending: &'a mut Vec<Pending>,
     pub(crate) scrape_ms: TimestampMs,
     pub(crate) pass: Pass,
-    /// Whether metadata goes into the batch.
-    pub(crate) with_metadata: bool,
     pub(crate) counts: Counts,
     /// The family that the last line of metadata spoke of, and whether it said something new.
     pub(crate) family: Option<(u32, bool)>,
+    /// The family that went into the batch last, by its number: series of a family follow each other.
+    pub(crate) shared: Option<(u32, Arc<MetricFamily>)>,
     /// Which histograms are taken.
     pub(crate) histograms: HistogramPolicy,
     /// The classic histogram whose lines are being gathered.
@@ -201,7 +203,7 @@ impl Ingest<'_> {
         append: impl FnOnce(&mut Self, SeriesKey) -> bool,
     ) {
         self.counts.kept += u64::from(self.pass == Pass::First);
-        let metadata = if self.with_metadata { self.metadata_of(labels.metric_name()) } else { None };
+        let family = self.family_of(labels.metric_name());
         let key = SeriesKey::New(self.batch.new_series.len() as u32);
         if !append(self, key) {
             return;
@@ -209,8 +211,8 @@ impl Ingest<'_> {
         self.batch.add_series(labels);
         self.pending.push(Pending::Line(line));
         self.counts.series_added += u64::from(self.pass == Pass::First);
-        if let Some(metadata) = metadata {
-            self.batch.metadata.push((key, metadata));
+        if let Some(family) = family {
+            self.batch.metadata.push((key, family));
         }
     }
 
@@ -235,7 +237,7 @@ impl Ingest<'_> {
             return;
         }
         let key = SeriesKey::Known(series);
-        if append(self, line, key) && self.with_metadata {
+        if append(self, line, key) {
             self.renew_metadata(key);
         }
     }
@@ -243,9 +245,9 @@ impl Ingest<'_> {
     /// Sends metadata of a known series again if its family has just said something new.
     fn renew_metadata(&mut self, key: SeriesKey) {
         if let Some((id, true)) = self.family
-            && let Some((_, metadata)) = self.metadata.by_id(id)
+            && let Some(family) = self.share(id)
         {
-            self.batch.metadata.push((key, metadata.clone()));
+            self.batch.metadata.push((key, family));
         }
     }
 
@@ -322,6 +324,9 @@ impl Ingest<'_> {
             }
             Entry::Comment | Entry::Sample(_) => return LineState::Comment,
         };
+        if changed {
+            self.shared = None;
+        }
         self.enter_family(id, changed);
         LineState::Family(id, sets_type)
     }
@@ -331,14 +336,29 @@ impl Ingest<'_> {
         self.family = Some((id, changed || changed_before));
     }
 
-    /// The metadata of the family that a metric of this name belongs to.
-    fn metadata_of(&self, metric: &str) -> Option<model::metadata::Metadata> {
+    /// The family that a metric of this name belongs to.
+    fn family_of(&mut self, metric: &str) -> Option<Arc<MetricFamily>> {
         const SUFFIXES: [&str; 7] = ["_total", "_bucket", "_sum", "_count", "_gsum", "_gcount", "_info"];
-        let family = self.metadata.get(metric).or_else(|| {
+        let id = self.metadata.find(metric).or_else(|| {
             let stem = SUFFIXES.iter().find_map(|suffix| metric.strip_suffix(suffix))?;
-            self.metadata.get(stem)
+            self.metadata.find(stem)
         })?;
-        let says_nothing = family.metric_type == MetricType::Unknown && family.help.is_empty();
-        (!says_nothing).then(|| family.clone())
+        self.share(id)
+    }
+
+    /// The family with this number for the batch, if anything is known of it.
+    fn share(&mut self, id: u32) -> Option<Arc<MetricFamily>> {
+        if let Some((last, family)) = &self.shared
+            && *last == id
+        {
+            return Some(Arc::clone(family));
+        }
+        let (name, metadata) = self.metadata.by_id(id)?;
+        if metadata.metric_type == MetricType::Unknown && metadata.help.is_empty() {
+            return None;
+        }
+        let family = Arc::new(MetricFamily { name: name.to_owned(), metadata: metadata.clone() });
+        self.shared = Some((id, Arc::clone(&family)));
+        Some(family)
     }
 }

@@ -16,6 +16,7 @@
 pub use self::manager::{Manager, Options};
 pub use self::status::{PoolStatus, TargetMetadata, TargetState, TargetStatus};
 
+mod body;
 mod cache;
 mod classic;
 pub mod config;

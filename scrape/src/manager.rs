@@ -40,8 +40,6 @@ pub struct Options {
     pub align_timestamps: bool,
     /// See above; at most a hundredth of the interval.
     pub timestamp_tolerance: Duration,
-    /// Whether metadata goes to the storage (`metadata-wal-records`).
-    pub append_metadata: bool,
     /// The secret key of the hashes that stand for lines.
     pub hash_seed: u64,
     /// Where connections are counted.
@@ -60,7 +58,6 @@ impl Default for Options {
             discovery_reload_interval: Duration::from_secs(5),
             align_timestamps: true,
             timestamp_tolerance: Duration::from_millis(2),
-            append_metadata: false,
             hash_seed: RandomState::new().hash_one(0),
             dial_metrics: None,
             discovery_metrics: None,

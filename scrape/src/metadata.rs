@@ -81,10 +81,9 @@ impl MetadataCache {
         }
     }
 
-    /// What is known of a family.
-    pub(crate) fn get(&self, name: &str) -> Option<&Metadata> {
-        let id = *self.ids.get(name)?;
-        self.families[id as usize].as_ref().map(|family| &family.metadata)
+    /// The number of a family.
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.ids.get(name).copied()
     }
 
     /// What is known of the family with this number, with its name.
@@ -132,6 +131,6 @@ mod tests {
         cache.begin();
         cache.finish();
         assert_eq!(cache.len(), 0);
-        assert_eq!(cache.get("a"), None);
+        assert_eq!(cache.find("a"), None);
     }
 }

@@ -1,7 +1,9 @@
 //! The series that report on each scrape: `up` and its like.
 
+use std::sync::Arc;
+
 use model::labels::{Labels, LabelsBuilder, METRIC_NAME};
-use model::metadata::{Metadata, MetricType};
+use model::metadata::{Metadata, MetricFamily, MetricType};
 use model::storage::{Batch, FloatSample, SeriesKey, SeriesRef};
 use model::time::TimestampMs;
 
@@ -35,8 +37,6 @@ pub(crate) struct Report {
     pub(crate) timestamp_ms: TimestampMs,
     /// Whether the job wants the extra series.
     pub(crate) with_extra: bool,
-    /// Whether metadata goes into the batch.
-    pub(crate) with_metadata: bool,
     pub(crate) is_up: bool,
     pub(crate) duration_seconds: f64,
     pub(crate) scraped: u64,
@@ -80,9 +80,7 @@ impl ReportSeries {
                 None => {
                     pending.push(Pending::Report(index));
                     let key = batch.add_series(series_labels(labels, index));
-                    if report.with_metadata {
-                        batch.metadata.push((key, series_metadata(index)));
-                    }
+                    batch.metadata.push((key, Arc::new(family(index))));
                     key
                 }
             };
@@ -116,7 +114,8 @@ fn series_labels(target: &Labels, index: usize) -> Labels {
     builder.build()
 }
 
-fn series_metadata(index: usize) -> Metadata {
-    let (_, help, unit) = SERIES[index];
-    Metadata { metric_type: MetricType::Gauge, help: help.to_owned(), unit: unit.to_owned() }
+fn family(index: usize) -> MetricFamily {
+    let (name, help, unit) = SERIES[index];
+    let (metric_type, help, unit) = (MetricType::Gauge, help.to_owned(), unit.to_owned());
+    MetricFamily { name: name.to_owned(), metadata: Metadata { metric_type, help, unit } }
 }

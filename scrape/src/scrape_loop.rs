@@ -190,7 +190,8 @@ impl ScrapeLoop {
         let fetched = match forced {
             Some(reason) => Err(ScrapeError::Forced(reason)),
             None => {
-                let response = fetch(&self.client, &self.headers, &pool.job, &self.target, &mut scratch.body);
+                let Scratch { body, gunzip, .. } = &mut scratch;
+                let response = fetch(&self.client, &self.headers, &pool.job, &self.target, body, gunzip);
                 let timed = tokio::time::timeout(self.target.timeout, response);
                 let fetched = tokio::select! {
                     biased;
@@ -264,13 +265,7 @@ async fn stopped(orders: &mut watch::Receiver<Order>) {
 
 impl PoolContext {
     pub(crate) fn context<'a>(&'a self, target: &'a Target) -> Context<'a> {
-        Context {
-            appender: &*self.appender,
-            job: &self.job,
-            target,
-            metrics: &self.metrics,
-            with_metadata: self.options.append_metadata,
-        }
+        Context { appender: &*self.appender, job: &self.job, target, metrics: &self.metrics }
     }
 }
 

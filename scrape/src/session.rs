@@ -9,6 +9,7 @@ use model::time::TimestampMs;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::body::Gunzip;
 use crate::cache::LineCache;
 use crate::cache::LineState;
 use crate::config::JobConfig;
@@ -27,6 +28,7 @@ use crate::target::Target;
 pub(crate) struct Scratch {
     /// The response, decompressed.
     pub(crate) body: Vec<u8>,
+    pub(crate) gunzip: Gunzip,
     batch: Batch,
     pending: Vec<Pending>,
     ended: Vec<SeriesRef>,
@@ -61,8 +63,6 @@ pub(crate) struct Context<'a> {
     pub(crate) job: &'a JobConfig,
     pub(crate) target: &'a Target,
     pub(crate) metrics: &'a Metrics,
-    /// Whether metadata goes to the storage.
-    pub(crate) with_metadata: bool,
 }
 
 /// A target's memory.
@@ -112,7 +112,6 @@ impl Session {
         let report = Report {
             timestamp_ms: scrape_ms,
             with_extra: context.job.extra_scrape_metrics,
-            with_metadata: context.with_metadata,
             is_up: error.is_none(),
             duration_seconds: duration.as_secs_f64(),
             scraped: counts.scraped,
@@ -187,9 +186,9 @@ impl Session {
             pending: &mut scratch.pending,
             scrape_ms,
             pass,
-            with_metadata: context.with_metadata,
             counts: Counts::default(),
             family: None,
+            shared: None,
             histograms: context.target.histograms,
             gathering: None,
             key: Vec::new(),

@@ -13,7 +13,6 @@ mod web_config;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::rules::file::CheckOptions;
 use clap::Subcommand;
 use model::duration::PromDuration;
 use promql::features::Features;
@@ -32,6 +31,9 @@ pub(super) enum Check {
         /// Fail with code 3 if that is found
         #[arg(long)]
         lint_fatal: bool,
+        /// Pass over fields in rule files that there aren't
+        #[arg(long)]
+        ignore_unknown_fields: bool,
         /// The files are for an agent
         #[arg(long)]
         agent: bool,
@@ -69,7 +71,7 @@ pub(super) enum Check {
         /// Fail with code 3 if that is found
         #[arg(long)]
         lint_fatal: bool,
-        /// Allow fields that rule files don't have; a server won't
+        /// Pass over fields in rule files that there aren't
         #[arg(long)]
         ignore_unknown_fields: bool,
         /// The files
@@ -96,9 +98,10 @@ pub(super) enum Check {
 /// Checks.
 pub(super) fn run(what: Check, features: Features) -> ExitCode {
     match what {
-        Check::Config { syntax_only, lint, lint_fatal, agent, lookback, files } => {
+        Check::Config { syntax_only, lint, lint_fatal, ignore_unknown_fields, agent, lookback, files } => {
             let asked = lint::Asked::of(&lint, true);
-            let rules = rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal };
+            let rules =
+                rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal, ignore_unknown_fields };
             let lookback = Some(lookback).filter(|_| asked.long_intervals);
             config::run(&files, &config::Options { syntax_only, agent, rules, lookback, features })
         }
@@ -107,13 +110,9 @@ pub(super) fn run(what: Check, features: Features) -> ExitCode {
         Check::Ready { server } => health::run(&server, "/-/ready"),
         Check::Rules { lint, lint_fatal, ignore_unknown_fields, files } => {
             let asked = lint::Asked::of(&lint, false);
-            let lint = rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal };
-            let options = CheckOptions {
-                features,
-                ignores_unknown_fields: ignore_unknown_fields,
-                ..CheckOptions::default()
-            };
-            rules::run(&files, lint, &options)
+            let lint =
+                rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal, ignore_unknown_fields };
+            rules::run(&files, lint, features)
         }
         Check::ServiceDiscovery { timeout, file, job } => service_discovery::run(&file, &job, timeout.0),
         Check::WebConfig { files } => web_config::run(&files),

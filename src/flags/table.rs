@@ -365,7 +365,7 @@ pub(crate) const FEATURES: &[(&str, State)] = &[
     ("fast-startup", Missing("scraping starts when the log was replayed")),
     ("histograms-st-encoding", Missing("start timestamps aren't stored")),
     ("memory-snapshot-on-shutdown", NoOp),
-    ("metadata-wal-records", Missing("metadata isn't stored")),
+    ("metadata-wal-records", NoOp),
     ("native-histograms", NoOp),
     ("old-ui", Missing("there is no old web page")),
     ("ooo-native-histograms", NoOp),

@@ -83,7 +83,10 @@ impl Base {
     pub(super) fn sender(&self, scraping: &Arc<scrape::Manager>) -> anyhow::Result<Arc<Sender>> {
         let parts = SenderParts {
             log: Arc::new(self.storage.clone()),
-            metadata: Arc::new(remote_write::TargetFamilies(Arc::clone(scraping))),
+            metadata: Arc::new(remote_write::KnownFamilies {
+                scraping: Arc::clone(scraping),
+                storage: self.storage.clone(),
+            }),
             clock: Arc::clone(&self.clock),
             runtime: Handle::current(),
             user_agent: format!("Ferula/{}", crate::version::VERSION),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::state::StorageStatus;
 use model::metadata::Metadata;
 use remote::write::sender::{MetadataSource, Sender};
 use scrape::Manager;
 
 use super::status::external_labels;
+use super::storage::Storage;
 use crate::config::Config;
 use crate::reload::Part;
 
@@ -26,14 +28,21 @@ impl Part for Sending {
     }
 }
 
-/// The families that targets tell of. Of a family that several tell of, one is taken.
+/// The families that targets tell of, and others that the storage knows. Of what is told of one family, one
+/// thing is taken.
 #[derive(Debug)]
-pub(super) struct TargetFamilies(pub(super) Arc<Manager>);
+pub(super) struct KnownFamilies {
+    pub(super) scraping: Arc<Manager>,
+    pub(super) storage: Storage,
+}
 
-impl MetadataSource for TargetFamilies {
+impl MetadataSource for KnownFamilies {
     fn families(&self) -> Vec<(String, Metadata)> {
-        let all = self.0.metadata("").into_iter();
-        let by_name: BTreeMap<String, Metadata> = all.map(|found| (found.metric, found.metadata)).collect();
+        // Until the storage is open, there is nothing to send either.
+        let stored = self.storage.families().unwrap_or_default().into_iter();
+        let mut by_name: BTreeMap<String, Metadata> =
+            stored.map(|family| (family.name.clone(), family.metadata.clone())).collect();
+        by_name.extend(self.scraping.metadata("").into_iter().map(|found| (found.metric, found.metadata)));
         by_name.into_iter().collect()
     }
 }

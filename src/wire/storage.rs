@@ -15,6 +15,7 @@ use arc_swap::ArcSwapOption;
 use model::cancel::Cancel;
 use model::log::{Log, LogFollower};
 use model::matcher::Matcher;
+use model::metadata::MetricFamily;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::TimestampMs;
 use tsdb::block::dir;
@@ -142,6 +143,10 @@ impl StorageStatus for Storage {
             .iter()
             .map(|meta| serde_json::to_value(meta).map_err(|error| StorageError::Limit(error.to_string())))
             .collect()
+    }
+
+    fn families(&self) -> Result<Vec<Arc<MetricFamily>>, StorageError> {
+        Ok(self.db()?.families())
     }
 
     fn wal_replay(&self) -> WalReplay {

@@ -169,6 +169,19 @@ impl<'a> Cursor<'a> {
         let at = self.at;
         std::str::from_utf8(self.prefixed_bytes()?).map_err(|_| DecodeError { what: "text is not UTF-8", at })
     }
+
+    /// As many elements as a uvarint says. It sizes nothing: each element takes bytes that have to be there.
+    pub fn list<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let count = self.uvarint()?;
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            elements.push(element(self)?);
+        }
+        Ok(elements)
+    }
 }
 
 /// Appends an unsigned varint.

@@ -184,6 +184,7 @@ impl Db {
         }
         let started_ms = self.clock.now_ms();
         self.head.truncate(maxt);
+        self.head.families.lock().forget_announced();
         self.metrics.gc_duration.observe(self.seconds_since(started_ms));
         Ok(())
     }

@@ -21,6 +21,7 @@ use model::cancel::Cancel;
 use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::matcher::Matcher;
+use model::metadata::MetricFamily;
 use model::storage::{Appender, Batch, Committed, Querier, Queryable, StorageError};
 use model::time::{Clock, TimestampMs};
 use parking_lot::Mutex;
@@ -277,6 +278,12 @@ impl Db {
         }
     }
 
+    /// What is known of the families of the head's series, in no order; of one name there may be several that
+    /// differ.
+    pub fn families(&self) -> Vec<Arc<MetricFamily>> {
+        self.head.families.lock().iter().map(Arc::clone).collect()
+    }
+
     /// Exemplars in `[mint, maxt]`, both inclusive, of the series that satisfy all matchers of one of the
     /// selectors; by series in order of labels, each in order of time.
     pub fn exemplars(
@@ -348,5 +355,7 @@ impl Queryable for Db {
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod family_tests;
 #[cfg(test)]
 pub(crate) mod tests;

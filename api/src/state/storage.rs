@@ -1,10 +1,12 @@
 //! What the storage tells of itself, and what it can be told to do.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::matcher::Matcher;
+use model::metadata::MetricFamily;
 use model::storage::StorageError;
 use model::time::TimestampMs;
 
@@ -79,6 +81,9 @@ pub trait StorageStatus: Debug + Send + Sync {
 
     /// The `meta.json` of every block, oldest first.
     fn blocks(&self) -> Result<Vec<serde_json::Value>, StorageError>;
+
+    /// What is known of the metric families of its series, in no order.
+    fn families(&self) -> Result<Vec<Arc<MetricFamily>>, StorageError>;
 
     /// How far the log has been read back; asked while the program starts.
     fn wal_replay(&self) -> WalReplay;

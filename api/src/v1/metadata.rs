@@ -1,4 +1,4 @@
-//! `/metadata` and `/targets/metadata`: what targets say of their metric families.
+//! `/metadata` and `/targets/metadata`: what is known of metric families.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,22 +25,38 @@ fn limit(call: &Call, name: &str) -> Result<Option<usize>, ApiError> {
     Ok(usize::try_from(text.parse::<i64>().map_err(refused)?).ok())
 }
 
+/// What is known of each family, or of one: first what targets say now, then what the storage knows of others,
+/// or from before.
+pub(super) fn families(app: &App, metric: Option<&str>) -> BTreeMap<String, Vec<Metadata>> {
+    let mut families: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
+    let mut add = |name: &str, metadata: &Metadata| {
+        let known = families.entry(name.to_owned()).or_default();
+        if !known.contains(metadata) {
+            known.push(metadata.clone());
+        }
+    };
+    for found in app.parts.targets.metadata(metric, &|_| true) {
+        add(&found.metric, &found.metadata);
+    }
+    // While the storage isn't open, targets are all there is.
+    for family in app.parts.storage_status.families().unwrap_or_default() {
+        if metric.is_none_or(|metric| family.name == metric) {
+            add(&family.name, &family.metadata);
+        }
+    }
+    families
+}
+
 /// `/metadata`: metadata by name of metric family.
 pub(crate) fn metadata(app: &Arc<App>, call: &Call) -> ApiResult {
     let limit = limit(call, "limit")?.unwrap_or(usize::MAX);
     let per_metric = self::limit(call, "limit_per_metric")?.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let mut families: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
-    for found in app.parts.targets.metadata(wanted_metric(call), &|_| true) {
-        let known = families.entry(found.metric).or_default();
-        if known.len() < per_metric && !known.contains(&found.metadata) {
-            known.push(found.metadata);
-        }
-    }
+    let families = families(app, wanted_metric(call));
     Ok(Answer::data(move |out| {
         out.open_object();
         for (name, metadata) in families.iter().take(limit) {
             out.text_key(name).open_array();
-            for metadata in metadata {
+            for metadata in metadata.iter().take(per_metric) {
                 out.open_object();
                 out.key("type").string(metadata.metric_type.as_str());
                 out.key("unit").string(&metadata.unit);

@@ -247,13 +247,10 @@ pub(crate) fn label_values(app: &Arc<App>, call: &Call) -> Response<Body> {
     respond(app, call, "value", &BTreeMap::new(), &ask)
 }
 
-/// The first metadata that a target gives for each metric family.
+/// One of the things that are known of each metric family.
 fn metadata_by_name(app: &App) -> BTreeMap<String, Metadata> {
-    let mut by_name = BTreeMap::new();
-    for found in app.parts.targets.metadata(None, &|_| true) {
-        by_name.entry(found.metric).or_insert(found.metadata);
-    }
-    by_name
+    let families = super::metadata::families(app, None).into_iter();
+    families.filter_map(|(name, metadata)| Some((name, metadata.into_iter().next()?))).collect()
 }
 
 fn respond(

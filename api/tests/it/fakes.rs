@@ -13,7 +13,7 @@ use model::cancel::Cancel;
 use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::matcher::{Matcher, all_match};
-use model::metadata::{Metadata, MetricType};
+use model::metadata::{Metadata, MetricFamily, MetricType};
 use model::storage::*;
 use model::time::{ManualClock, TimestampMs};
 use promql::engine::{Engine, EngineOptions};
@@ -288,6 +288,17 @@ impl StorageStatus for FakeProgram {
 
     fn blocks(&self) -> Result<Vec<serde_json::Value>, StorageError> {
         Ok(vec![serde_json::json!({"ulid": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "minTime": 0, "maxTime": 7200000})])
+    }
+
+    fn families(&self) -> Result<Vec<Arc<MetricFamily>>, StorageError> {
+        let family = |name: &str, metric_type, help: &str, unit: &str| {
+            let (help, unit) = (help.to_owned(), unit.to_owned());
+            Arc::new(MetricFamily { name: name.to_owned(), metadata: Metadata { metric_type, help, unit } })
+        };
+        Ok(vec![
+            family("hits_total", MetricType::Counter, "Hits & misses.", ""),
+            family("pushed_seconds", MetricType::Summary, "Of no target.", "seconds"),
+        ])
     }
 
     fn wal_replay(&self) -> WalReplay {

@@ -7,10 +7,11 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use model::metadata::MetricType;
 use model::storage::SeriesRef;
 use model::time::TimestampMs;
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// The least age of a generation when it is followed by the next. Senders repeat a series every few minutes
 /// at most.
@@ -24,6 +25,14 @@ const PARTS: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(u128);
 
+/// What is known of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) series: SeriesRef,
+    /// The hash of the metadata that was stored last; 0 before any was.
+    pub(super) metadata: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -33,8 +42,8 @@ pub(super) struct Cache {
 
 #[derive(Debug, Default)]
 struct Part {
-    young: HashMap<Key, SeriesRef, Identity>,
-    old: HashMap<Key, SeriesRef, Identity>,
+    young: HashMap<Key, Known, Identity>,
+    old: HashMap<Key, Known, Identity>,
     since_ms: TimestampMs,
 }
 
@@ -54,14 +63,27 @@ impl Cache {
     }
 
     #[inline]
-    pub(super) fn get(&self, key: Key) -> Option<SeriesRef> {
+    pub(super) fn get(&self, key: Key) -> Option<Known> {
         let mut part = self.part(key).lock();
-        if let Some(series) = part.young.get(&key) {
-            return Some(*series);
+        if let Some(known) = part.young.get(&key) {
+            return Some(*known);
         }
-        let series = part.old.remove(&key)?;
-        part.young.insert(key, series);
-        Some(series)
+        let known = part.old.remove(&key)?;
+        part.young.insert(key, known);
+        Some(known)
+    }
+
+    /// The hash of metadata; never 0.
+    pub(super) fn hash_metadata(&self, metric_type: MetricType, help: &str, unit: &str) -> u64 {
+        let help = xxh3_64_with_seed(help.as_bytes(), self.seed);
+        xxh3_64_with_seed(unit.as_bytes(), help ^ u64::from(metric_type.number())).max(1)
+    }
+
+    /// Notes the metadata that was stored of a series.
+    pub(super) fn note_metadata(&self, key: Key, hash: u64) {
+        if let Some(known) = self.part(key).lock().young.get_mut(&key) {
+            known.metadata = hash;
+        }
     }
 
     pub(super) fn insert(&self, key: Key, series: SeriesRef, now_ms: TimestampMs) {
@@ -71,7 +93,7 @@ impl Cache {
             part.old = std::mem::take(&mut part.young);
             part.since_ms = now_ms;
         }
-        part.young.insert(key, series);
+        part.young.insert(key, Known { series, metadata: 0 });
     }
 
     /// Forgets a ref that the storage doesn't know any more.
@@ -80,7 +102,7 @@ impl Cache {
         let Part { young, old, .. } = &mut *part;
         for generation in [young, old] {
             if let Entry::Occupied(entry) = generation.entry(key)
-                && *entry.get() == series
+                && entry.get().series == series
             {
                 entry.remove();
             }

@@ -4,7 +4,7 @@ use model::exemplar::Exemplar;
 use model::labels::Labels;
 use model::metadata::{Metadata, MetricType};
 
-use crate::wire::{Field, Fields, WireError};
+use crate::wire::{Fields, WireError};
 
 /// The symbols of a 2.0 request; empty for 1.0.
 pub(super) type Symbols<'a> = [&'a str];
@@ -119,35 +119,17 @@ pub(super) fn exemplar(
     Ok(Exemplar { labels: labels_of(&label_fields)?, value, timestamp_ms: Some(timestamp_ms) })
 }
 
-/// `Metadata{1 type, 3 help_ref, 4 unit_ref}` of protocol 2.0.
-pub(super) fn metadata(message: &[u8], symbols: &Symbols<'_>) -> Result<Metadata, WireError> {
-    let text = |field: Field<'_>, number| {
-        let symbol = field.varint(number)?;
-        let found = usize::try_from(symbol).ok().and_then(|i| symbols.get(i));
-        found.map(|text| (*text).to_owned()).ok_or(WireError::Symbol(0, symbol as u32, symbols.len()))
-    };
-    let mut metadata = Metadata::default();
-    let mut fields = Fields::new(message);
-    while let Some((number, field)) = fields.take_field()? {
-        match number {
-            1 => metadata.metric_type = metric_type(field.varint(number)?),
-            3 => metadata.help = text(field, number)?,
-            4 => metadata.unit = text(field, number)?,
-            _ => {}
-        }
-    }
-    Ok(metadata)
+/// Metadata whose texts are those of the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RawMetadata<'a> {
+    pub(super) metric_type: MetricType,
+    pub(super) help: &'a str,
+    pub(super) unit: &'a str,
 }
 
-fn metric_type(number: u64) -> MetricType {
-    match number {
-        1 => MetricType::Counter,
-        2 => MetricType::Gauge,
-        3 => MetricType::Histogram,
-        4 => MetricType::GaugeHistogram,
-        5 => MetricType::Summary,
-        6 => MetricType::Info,
-        7 => MetricType::StateSet,
-        _ => MetricType::Unknown,
+impl RawMetadata<'_> {
+    pub(super) fn to_metadata(self) -> Metadata {
+        let RawMetadata { metric_type, help, unit } = self;
+        Metadata { metric_type, help: help.to_owned(), unit: unit.to_owned() }
     }
 }

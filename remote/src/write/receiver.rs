@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::labels::{Labels, METRIC_NAME};
+use model::metadata::MetricFamily;
 use model::names::ValidationScheme;
 use model::storage::{
     AppendError, Appender, Batch, BatchList, Committed, FloatSample, HistogramSample, Rejected, SeriesKey,
@@ -14,7 +15,7 @@ use model::time::Clock;
 use prometheus::{IntCounter, Registry};
 
 use super::cache::{Cache, Key};
-use super::decode::{LabelsError, Series, Symbols, exemplar, metadata};
+use super::decode::{LabelsError, Series, Symbols, exemplar};
 use super::{v1, v2};
 use crate::message::{histogram, sample};
 use crate::snappy::decompress;
@@ -237,7 +238,7 @@ impl Receiver {
     }
 
     fn learn(&self, request: &Request, committed: &Committed) {
-        if request.new_keys.is_empty() {
+        if request.new_keys.is_empty() && request.metadata.is_empty() {
             return;
         }
         let now_ms = self.clock.now_ms();
@@ -245,6 +246,9 @@ impl Receiver {
             if let Some(series) = series {
                 self.cache.insert(*key, *series, now_ms);
             }
+        }
+        for (key, hash) in &request.metadata {
+            self.cache.note_metadata(*key, *hash);
         }
     }
 }
@@ -298,6 +302,10 @@ impl<'r> Reader<'r> {
         let mut index = 0;
         let mut fields = Fields::new(self.message);
         while let Some((number, field)) = fields.take_field()? {
+            if self.version == Version::V1 && number == v1::METADATA_FIELD && only.is_none() {
+                let family = v1::family(field.bytes(number)?)?;
+                request.batch.families.push(Arc::new(family));
+            }
             if number != self.series_field() {
                 continue;
             }
@@ -350,14 +358,14 @@ impl<'r> Reader<'r> {
         let key = self.key(series, &mut request.key_bytes)?;
         let known = match (self.receiver.cache.get(key), only) {
             (known, None) => known,
-            (Some(known), Some(only)) if only.contains(&known) => {
-                self.receiver.cache.remove(key, known);
+            (Some(known), Some(only)) if only.contains(&known.series) => {
+                self.receiver.cache.remove(key, known.series);
                 None
             }
             _ => return Ok(()),
         };
         let series_key = match known {
-            Some(known) => SeriesKey::Known(known),
+            Some(known) => SeriesKey::Known(known.series),
             None => match self.new_series(series, key, request)? {
                 Some(series_key) => series_key,
                 None => return Ok(()),
@@ -369,9 +377,30 @@ impl<'r> Reader<'r> {
         }
         self.add_samples(series, index, series_key, request)?;
         self.add_exemplars(series, index, series_key, request)?;
-        match series.metadata {
-            Some(message) => request.batch.metadata.push((series_key, metadata(message, self.symbols)?)),
-            None => request.without_metadata += series.samples.len() + series.histograms.len(),
+        let known_hash = known.map_or(0, |known| known.metadata);
+        self.add_metadata(series, (key, known_hash), series_key, request)
+    }
+
+    /// Adds the metadata of a series, unless it is what was stored last, by its hash.
+    fn add_metadata(
+        &self,
+        series: &Series<'_>,
+        (key, known_hash): (Key, u64),
+        series_key: SeriesKey,
+        request: &mut Request,
+    ) -> Result<(), WireError> {
+        let Some(message) = series.metadata else {
+            request.without_metadata += series.samples.len() + series.histograms.len();
+            return Ok(());
+        };
+        let metadata = v2::metadata(message, self.symbols)?;
+        let hash = self.receiver.cache.hash_metadata(metadata.metric_type, metadata.help, metadata.unit);
+        if hash != known_hash
+            && let Ok(labels) = self.labels(series.labels.as_slice())
+        {
+            let family = MetricFamily::of_metric(labels.metric_name(), metadata.to_metadata());
+            request.batch.metadata.push((series_key, Arc::new(family)));
+            request.metadata.push((key, hash));
         }
         Ok(())
     }
@@ -512,6 +541,8 @@ struct Request {
     /// For each float, histogram and exemplar of the batch the number of its series in the request.
     series_of: [Vec<u32>; 3],
     key_bytes: Vec<u8>,
+    /// The hashes of the metadata of the batch.
+    metadata: Vec<(Key, u64)>,
     without_metadata: usize,
     /// The first things that are wrong, and how many there are.
     errors: Vec<String>,

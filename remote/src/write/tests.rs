@@ -2,6 +2,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricFamily, MetricType};
 use model::names::ValidationScheme;
 use model::storage::{
     AppendError, Appender, Batch, BatchList, Committed, Rejected, SeriesKey, SeriesRef, StorageError,
@@ -23,6 +24,7 @@ struct Stored {
     samples: Vec<(Labels, i64, f64)>,
     histograms: usize,
     exemplars: usize,
+    families: Vec<MetricFamily>,
     new_series_seen: usize,
     /// Refs below are refused as unknown.
     first_known: usize,
@@ -57,6 +59,8 @@ impl Appender for FakeStorage {
         }
         stored.histograms += batch.histograms.len();
         stored.exemplars += batch.exemplars.len();
+        stored.families.extend(batch.metadata.iter().map(|(_, family)| MetricFamily::clone(family)));
+        stored.families.extend(batch.families.iter().map(|family| MetricFamily::clone(family)));
         Ok(committed)
     }
 }
@@ -209,6 +213,53 @@ fn version_2_writes_what_it_can_and_says_how_much() {
     let outside = receiver.receive(V2, &request_v2(&symbols, &[series(&[1, 9], 1.0)]));
     assert_eq!(outside.status, 400);
     assert_eq!(outside.message, "labelRefs 1 (name) = 9 outside of symbols table (size 7)");
+}
+
+fn family(name: &str, metric_type: MetricType, help: &str) -> MetricFamily {
+    let metadata = Metadata { metric_type, help: help.to_owned(), unit: "s".to_owned() };
+    MetricFamily { name: name.to_owned(), metadata }
+}
+
+#[test]
+fn metadata_of_version_2_is_stored_when_it_is_new_or_changed() {
+    let storage = Arc::new(FakeStorage::default());
+    let receiver = receiver(&storage);
+    let symbols = ["", "__name__", "a_bucket", "b", "first", "second", "s"];
+    let series = |name: u8, help: u64, time: u64| {
+        let mut metadata = Vec::new();
+        for (number, value) in [(1, 3), (3, help), (4, 6)] {
+            varint(&mut metadata, number, value);
+        }
+        let mut out = Vec::new();
+        message(&mut out, 1, &[1, name]);
+        message(&mut out, 2, &sample(time, 1.0));
+        message(&mut out, 5, &metadata);
+        out
+    };
+    for (time, help) in [(1, 4), (2, 4), (3, 5), (4, 5)] {
+        let body = request_v2(&symbols, &[series(2, help, time), series(3, 4, time)]);
+        assert_eq!(receiver.receive(V2, &body).status, 204);
+    }
+    let of = |name, help| family(name, MetricType::Histogram, help);
+    assert_eq!(storage.0.lock().families, [of("a", "first"), of("b", "first"), of("a", "second")]);
+    storage.0.lock().first_known = 2;
+    storage.0.lock().families.clear();
+    assert_eq!(receiver.receive(V2, &request_v2(&symbols, &[series(2, 5, 5)])).status, 204);
+    assert_eq!(storage.0.lock().families, [of("a", "second")], "the storage forgot the series");
+}
+
+#[test]
+fn metadata_of_version_1_is_stored_by_family() {
+    let storage = Arc::new(FakeStorage::default());
+    let mut metadata = Vec::new();
+    varint(&mut metadata, 1, 1);
+    for (number, text) in [(2, "hits_total"), (4, "Hits."), (5, "s")] {
+        message(&mut metadata, number, text.as_bytes());
+    }
+    let mut body = Vec::new();
+    message(&mut body, 3, &metadata);
+    assert_eq!(receiver(&storage).receive(V1, &compressed(&body)).status, 204);
+    assert_eq!(storage.0.lock().families, [family("hits_total", MetricType::Counter, "Hits.")]);
 }
 
 #[test]

@@ -4,15 +4,17 @@
 //! Request    { 4 repeated string symbols, 5 repeated TimeSeries }
 //! TimeSeries { 1 repeated uint32 labels_refs, 2 repeated Sample, 3 repeated Histogram, 4 repeated Exemplar,
 //!              5 Metadata }
+//! Metadata   { 1 type, 3 help_ref, 4 unit_ref }
 //! ```
 //!
 //! `labels_refs` are indexes into the symbols: name, value, name, value. They mean nothing outside of their
 //! request, so the cache's key is made of the texts.
 
 use model::labels::Labels;
+use model::metadata::MetricType;
 
-use super::decode::{LabelsError, Series, Symbols, label_set};
-use crate::wire::{Fields, WireError};
+use super::decode::{LabelsError, RawMetadata, Series, Symbols, label_set};
+use crate::wire::{Field, Fields, WireError};
 
 /// Finds the parts of a `TimeSeries`.
 pub(super) fn series<'a>(message: &'a [u8], series: &mut Series<'a>) -> Result<(), WireError> {
@@ -54,6 +56,26 @@ fn visit_texts<'s>(
         None if count % 2 != 0 => Err(WireError::LabelRefs(count)),
         None => Ok(()),
     }
+}
+
+/// Decodes a `Metadata`.
+pub(super) fn metadata<'s>(message: &[u8], symbols: &Symbols<'s>) -> Result<RawMetadata<'s>, WireError> {
+    let text = |field: Field<'_>, number| {
+        let symbol = field.varint(number)?;
+        let found = usize::try_from(symbol).ok().and_then(|i| symbols.get(i));
+        found.copied().ok_or(WireError::Symbol(0, symbol as u32, symbols.len()))
+    };
+    let mut metadata = RawMetadata::default();
+    let mut fields = Fields::new(message);
+    while let Some((number, field)) = fields.take_field()? {
+        match number {
+            1 => metadata.metric_type = MetricType::of_number(field.varint(number)?),
+            3 => metadata.help = text(field, number)?,
+            4 => metadata.unit = text(field, number)?,
+            _ => {}
+        }
+    }
+    Ok(metadata)
 }
 
 /// Decodes fields of `labels_refs`.

@@ -94,7 +94,7 @@ impl Appender for Recorder {
         let histograms = batch.histograms.iter();
         content.histograms.extend(histograms.map(|s| (labels(s.series), s.timestamp_ms, s.value.clone())));
         content.exemplars.extend(batch.exemplars.iter().map(|(s, e)| (labels(*s), e.clone())));
-        content.metadata.extend(batch.metadata.iter().map(|(s, m)| (labels(*s), m.clone())));
+        content.metadata.extend(batch.metadata.iter().map(|(s, f)| (labels(*s), f.metadata.clone())));
         Ok(committed)
     }
 }

@@ -98,9 +98,13 @@ impl<'de> Deserialize<'de> for StartTime {
 }
 
 impl TestFile {
-    pub(super) fn parse(text: &str, ignores_unknown_fields: bool) -> Result<Self, TestFileError> {
-        crate::file::read_yaml(text, ignores_unknown_fields)
-            .map_err(|error| TestFileError(error.render_with_formatter(&UserMessageFormatter)))
+    pub(super) fn parse(text: &str) -> Result<Self, TestFileError> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        match serde_saphyr::from_str_with_options::<Option<TestFile>>(text, options) {
+            Ok(file) => Ok(file.unwrap_or_default()),
+            Err(serde_saphyr::Error::Eof { .. }) => Ok(TestFile::default()),
+            Err(error) => Err(TestFileError(error.render_with_formatter(&UserMessageFormatter))),
+        }
     }
 
     pub(super) fn evaluation_interval(&self) -> PromDuration {

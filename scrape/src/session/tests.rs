@@ -42,8 +42,7 @@ fn allocations_of_a_known_page(series: usize) -> u64 {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(0));
     let metrics = Metrics::register(&registry, &clock).unwrap();
     let sink = Sink::default();
-    let context =
-        Context { appender: &sink, job: &job, target: &target, metrics: &metrics, with_metadata: false };
+    let context = Context { appender: &sink, job: &job, target: &target, metrics: &metrics };
     let mut session = Session::new(1, Arc::default());
     let mut scratch = Scratch::default();
     let mut counted = 0;

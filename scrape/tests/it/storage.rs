@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Mutex;
 
 use model::labels::Labels;
+use model::metadata::MetricFamily;
 use model::storage::{
     AppendError, Appender, Batch, BatchList, Committed, HistogramValue, Rejected, SeriesKey, SeriesRef,
     StorageError,
@@ -23,6 +24,7 @@ struct Inner {
     series: BTreeMap<SeriesRef, (Labels, Samples)>,
     next_ref: u64,
     exemplars: Vec<String>,
+    metadata: Vec<String>,
 }
 
 impl MemoryStorage {
@@ -45,6 +47,11 @@ impl MemoryStorage {
 
     pub(crate) fn exemplars(&self) -> Vec<String> {
         self.0.lock().unwrap().exemplars.clone()
+    }
+
+    /// What was said of series, each time: metric, family, type, help.
+    pub(crate) fn metadata(&self) -> Vec<String> {
+        self.0.lock().unwrap().metadata.clone()
     }
 
     /// Forgets all refs, as a head does that has dropped its series.
@@ -135,6 +142,15 @@ impl Appender for MemoryStorage {
             }
         }
         inner.exemplars.extend(batch.exemplars.iter().map(|(_, exemplar)| format!("{exemplar:?}")));
+        for (key, family) in &batch.metadata {
+            let metric = match key {
+                SeriesKey::New(at) => batch.new_series[*at as usize].metric_name(),
+                SeriesKey::Known(series) => inner.series[series].0.metric_name(),
+            };
+            let MetricFamily { name, metadata } = &**family;
+            let told = format!("{metric} {name} {} {}", metadata.metric_type, metadata.help);
+            inner.metadata.push(told);
+        }
         Ok(Committed { new_refs: refs, rejected })
     }
 }

@@ -114,6 +114,32 @@ async fn series_that_the_storage_forgot_are_sent_again_with_their_labels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_stored_with_a_new_series_and_when_it_changes() {
+    let body =
+        |help| format!("# HELP a {help}\n# TYPE a summary\na_sum 1\na_count 2\n# TYPE b gauge\nb 1\nc 1\n");
+    let world = World::new(text(body("First."))).await;
+    world.apply(&[JOB]);
+    let scrapes = |world: &World| world.storage.values(&instance(world, "up{TARGET}")).len();
+    world.until("some scrapes", |w| scrapes(w) > 2).await;
+    world.answer(text(body("Second.")));
+    world.until("the change", |w| w.storage.metadata().iter().any(|told| told.contains("Second."))).await;
+    let before = scrapes(&world);
+    world.until("scrapes after", |w| scrapes(w) > before + 2).await;
+    let told = world.storage.metadata();
+    let (own, reports): (Vec<_>, Vec<_>) = told.iter().partition(|told| told.starts_with(['a', 'b', 'c']));
+    let expected = [
+        "a_sum a summary First.",
+        "a_count a summary First.",
+        "b b gauge ",
+        "a_sum a summary Second.",
+        "a_count a summary Second.",
+    ];
+    assert_eq!(own, expected);
+    assert_eq!(reports.len(), 5, "{reports:?}");
+    assert!(reports[0].starts_with("up up gauge Health of the scrape target."), "{}", reports[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openmetrics_brings_exemplars_and_honoured_timestamps_end_without_marker() {
     let body = "# TYPE a counter\na_total 3 # {trace=\"x\"} 1.5\nold 1 1000.5\n# EOF\n";
     let world = World::new(typed("application/openmetrics-text; version=1.0.0", body)).await;

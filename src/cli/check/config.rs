@@ -145,7 +145,8 @@ fn check_more(config: &Config, options: &Options) -> Found {
         );
         worst = Found::Lint;
     }
-    let checks: CheckOptions = config.rule_checks(options.features);
+    let ignores_unknown_fields = options.rules.ignore_unknown_fields;
+    let checks = CheckOptions { ignores_unknown_fields, ..config.rule_checks(options.features) };
     for file in &config.rule_files {
         worst = worst.max(check_file(file, options.rules, &checks));
         println!();

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use promql::features::Features;
 use rules::file::{CheckOptions, GroupConfig};
 
 use crate::cli::{EXIT_FAILURE, EXIT_LINT};
@@ -15,22 +16,26 @@ pub(super) struct Lint {
     pub(super) duplicates: bool,
     /// Whether what was found makes the check fail.
     pub(super) fatal: bool,
+    /// Whether unknown fields are none of what is looked for.
+    pub(super) ignore_unknown_fields: bool,
 }
 
 /// Checks files, or standard input if there are none.
-pub(super) fn run(files: &[PathBuf], lint: Lint, options: &CheckOptions) -> ExitCode {
+pub(super) fn run(files: &[PathBuf], lint: Lint, features: Features) -> ExitCode {
+    let ignores_unknown_fields = lint.ignore_unknown_fields;
+    let options = CheckOptions { features, ignores_unknown_fields, ..CheckOptions::default() };
     let mut worst = Found::Nothing;
     if files.is_empty() {
         println!("Checking standard input");
         let mut text = String::new();
         worst = match std::io::stdin().read_to_string(&mut text) {
-            Ok(_) => check("standard input", &text, lint, options),
+            Ok(_) => check("standard input", &text, lint, &options),
             Err(error) => failed(&[error.to_string()]),
         };
         println!();
     }
     for file in files {
-        worst = worst.max(check_file(file, lint, options));
+        worst = worst.max(check_file(file, lint, &options));
         println!();
     }
     match worst {

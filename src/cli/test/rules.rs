@@ -29,7 +29,7 @@ pub(in crate::cli) struct RulesArgs {
     /// Show wrong alerts as a coloured difference
     #[arg(long)]
     diff: bool,
-    /// Allow fields that test files and rule files don't have; a server won't
+    /// Pass over fields in rule files that there aren't
     #[arg(long)]
     ignore_unknown_fields: bool,
     /// The test files

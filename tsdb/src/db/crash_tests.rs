@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::metadata::Metadata;
 use model::time::ManualClock;
 use proptest::prelude::*;
 
@@ -31,6 +32,15 @@ struct Oracle {
     sent: BTreeMap<(usize, TimestampMs), u64>,
     /// Acknowledged before the last sync that succeeded.
     synced: BTreeMap<(usize, TimestampMs), u64>,
+    told: Told,
+}
+
+/// What the first series was said to be, a larger number each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    acknowledged: u64,
+    sent: u64,
+    synced: u64,
 }
 
 impl Oracle {
@@ -39,6 +49,33 @@ impl Oracle {
         self.sent.extend(keyed.clone());
         if commit(db, samples).is_ok() {
             self.acknowledged.extend(keyed);
+        }
+    }
+
+    /// Says anew what the first series is, together with a family that has no series.
+    fn tell(&mut self, db: &Db, number: u64) {
+        let family = |name: &str| {
+            let metadata = Metadata { help: number.to_string(), ..Metadata::default() };
+            Arc::new(MetricFamily { name: name.to_owned(), metadata })
+        };
+        let mut batch = Batch { families: vec![family("announced")], ..Batch::default() };
+        let series = batch.add_series(labels(0));
+        batch.metadata.push((series, family("metric")));
+        self.told.sent = number;
+        if db.commit(&batch).is_ok() {
+            self.told.acknowledged = number;
+        }
+    }
+
+    /// Checks that of the first series it is known what was said last, or later than `least`.
+    fn check_told(&self, db: &Db, least: u64, what: &str) {
+        let families = db.families();
+        // A compaction forgets those without series.
+        for (name, is_needed) in [("metric", least > 0), ("announced", false)] {
+            let helps = families.iter().filter(|family| family.name == name);
+            let found: Vec<u64> = helps.map(|family| family.metadata.help.parse().unwrap()).collect();
+            assert!(found.len() <= 1 && (found.len() == 1 || !is_needed), "{what}: {name} {found:?}");
+            assert!(found.iter().all(|told| (least..=self.told.sent).contains(told)), "{what}: {found:?}");
         }
     }
 
@@ -79,7 +116,11 @@ fn workload(db: &Db, oracle: &mut Oracle) {
         match i {
             20 | 52 => drop(db.checkpoint()),
             45 => drop(db.compact()),
-            _ if i % 7 == 0 && db.sync().is_ok() => oracle.synced = oracle.acknowledged.clone(),
+            _ if i % 7 == 0 && db.sync().is_ok() => {
+                oracle.synced = oracle.acknowledged.clone();
+                oracle.told.synced = oracle.told.acknowledged;
+            }
+            _ if i % 7 == 1 => oracle.tell(db, i as u64),
             _ => {}
         }
     }
@@ -105,6 +146,7 @@ fn after_a_kill_at_any_call_every_acknowledged_sample_is_there_once() {
         let db = open(&fs).unwrap();
         let found = content(&db);
         oracle.check(&oracle.acknowledged, &found, &format!("killed at call {at}"));
+        oracle.check_told(&db, oracle.told.acknowledged, &format!("killed at call {at}"));
         // The next process goes on, and a second recovery finds the same.
         oracle.commit(&db, &[(0, START + 1000 * MINUTE, 1.0)]);
         drop(db);
@@ -124,6 +166,7 @@ fn after_a_power_loss_at_any_call_every_synced_sample_is_there_once() {
         }
         let db = open(&fs.after_power_loss()).unwrap();
         oracle.check(&oracle.synced, &content(&db), &format!("power lost at call {at}"));
+        oracle.check_told(&db, oracle.told.synced, &format!("power lost at call {at}"));
     }
 }
 
@@ -141,6 +184,7 @@ fn after_a_failed_call_everything_goes_on() {
             drop(db);
             let db = open(&fs.after_kill()).unwrap();
             oracle.check(&oracle.acknowledged, &content(&db), &format!("{what}, then a restart"));
+            oracle.check_told(&db, oracle.told.acknowledged, &format!("{what}, then a restart"));
             oracle.check(&oracle.synced, &content(&open(&fs.after_power_loss()).unwrap()), &what);
         }
     }

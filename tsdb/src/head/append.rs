@@ -4,8 +4,9 @@
 //! 2. Samples are ordered by shard and series, and the shards they touch are locked.
 //! 3. Each is checked against its series' newest sample, or the one before it in the batch. What is accepted
 //!    is gathered in columns, the form in which it is logged.
-//! 4. One frame goes to the log. If that fails, nothing was stored.
-//! 5. The columns are appended to the chunks.
+//! 4. Metadata is left out where it is what is known.
+//! 5. One frame goes to the log. If that fails, nothing was stored.
+//! 6. The columns are appended to the chunks.
 
 use model::labels::Labels;
 use model::storage::{
@@ -14,6 +15,8 @@ use model::storage::{
 use model::time::TimestampMs;
 use parking_lot::MutexGuard;
 
+use super::exemplars::Accepted;
+use super::families::{Claim, FamilyChanges};
 use super::series::{Kind, Record};
 use super::shard::{SHARDS, Shard, shard_of};
 use super::{Head, out_of_order, series_ref, split_ref};
@@ -42,8 +45,14 @@ pub(super) struct Scratch {
 /// Scratch with larger buffers than this isn't kept: one giant request mustn't hold its memory for ever.
 const SCRATCH_OPS_MAX: usize = 1 << 17;
 
+/// What a commit stores beside samples.
+struct Others {
+    exemplars: Accepted,
+    families: FamilyChanges,
+}
+
 /// The shards that a commit touches.
-type Locked<'a> = [Option<MutexGuard<'a, Shard>>; SHARDS];
+pub(super) type Locked<'a> = [Option<MutexGuard<'a, Shard>>; SHARDS];
 
 impl Head {
     /// See [`model::storage::Appender::commit`].
@@ -68,10 +77,14 @@ impl Head {
         self.order_samples(batch, &new, &limits, &mut scratch.ops, &mut committed);
         let exemplar_series =
             if batch.exemplars.is_empty() { Vec::new() } else { self.exemplar_series(batch) };
+        let claims = self.family_claims(batch, &new);
         let result = {
-            let mut locked = self.lock_shards(&scratch.ops);
+            let mut locked = self.lock_shards(&scratch.ops, &claims);
             self.check_samples(batch, &limits, scratch, &mut locked, &mut committed);
-            self.log_and_apply(batch, &new, &exemplar_series, scratch, &mut locked, &mut committed)
+            let families = self.family_changes(batch, &claims, &locked, &scratch.samples);
+            let exemplars = self.check_exemplars(batch, &exemplar_series, &new, &mut committed);
+            let others = Others { exemplars, families };
+            self.log_and_apply(batch, &new, others, scratch, &mut locked, &mut committed)
         };
         drop(gate);
         if !new.created.is_empty() {
@@ -135,10 +148,13 @@ impl Head {
         }
     }
 
-    fn lock_shards(&self, ops: &[Op]) -> Locked<'_> {
+    fn lock_shards(&self, ops: &[Op], claims: &[Claim]) -> Locked<'_> {
         let mut touched = [false; SHARDS];
         for op in ops {
             touched[op.shard()] = true;
+        }
+        for claim in claims {
+            touched[shard_of(claim.id)] = true;
         }
         std::array::from_fn(|shard| touched[shard].then(|| self.shards[shard].lock()))
     }
@@ -209,7 +225,7 @@ impl Head {
         &self,
         batch: &Batch,
         new: &NewSeries,
-        exemplar_series: &[Option<Labels>],
+        others: Others,
         scratch: &mut Scratch,
         locked: &mut Locked<'_>,
         committed: &mut Committed,
@@ -228,8 +244,8 @@ impl Head {
             }
             samples.put(record, shard);
         }
-        let exemplars = self.check_exemplars(batch, exemplar_series, new, committed);
-        exemplars.put(record);
+        others.families.put(record);
+        others.exemplars.put(record);
         if record.is_empty() {
             self.fill_refs(new, locked, committed);
             return Ok(());
@@ -242,7 +258,8 @@ impl Head {
                 self.apply(locked, samples);
             }
         }
-        self.exemplars.lock().extend(exemplars);
+        self.apply_families(&others.families, locked);
+        self.exemplars.lock().extend(others.exemplars);
         self.fill_refs(new, locked, committed);
         Ok(())
     }
@@ -332,7 +349,7 @@ impl Head {
 
 /// Whether a ref is of the series that a record is of.
 #[inline]
-fn names(record: &Record, series: SeriesRef) -> bool {
+pub(super) fn names(record: &Record, series: SeriesRef) -> bool {
     u64::from(record.generation) == split_ref(series).1 && record.has(Record::LIVE)
 }
 

@@ -19,6 +19,8 @@ pub struct HeadMemory {
     pub symbols: usize,
     /// Postings.
     pub postings: usize,
+    /// Metadata.
+    pub families: usize,
     /// Full chunks that aren't written yet.
     pub gathered_chunks: usize,
     /// Frames of the log that aren't synced yet.
@@ -27,7 +29,7 @@ pub struct HeadMemory {
 
 impl HeadMemory {
     /// Each part by name.
-    pub fn parts(&self) -> [(&'static str, usize); 9] {
+    pub fn parts(&self) -> [(&'static str, usize); 10] {
         [
             ("records", self.records),
             ("open chunks", self.open_chunks),
@@ -36,6 +38,7 @@ impl HeadMemory {
             ("labels", self.labels),
             ("symbols", self.symbols),
             ("postings", self.postings),
+            ("families", self.families),
             ("gathered chunks", self.gathered_chunks),
             ("unsynced log", self.unsynced_log),
         ]
@@ -48,6 +51,7 @@ impl Head {
         let mut memory = HeadMemory {
             gathered_chunks: self.chunks.gathered_bytes(),
             unsynced_log: self.wal.unsynced_bytes(),
+            families: self.families.lock().heap_bytes(),
             ..HeadMemory::default()
         };
         {
@@ -62,6 +66,7 @@ impl Head {
             memory.open_chunks += shard.buffers.heap_bytes();
             memory.sealed_chunks += shard.sealed.heap_bytes();
             memory.histograms += shard.histogram_bytes();
+            memory.families += shard.family_bytes();
         }
         memory
     }

@@ -8,7 +8,8 @@
 //! 3. the shards, in order of their numbers: records and open chunks. A commit holds all it needs from the
 //!    checks of its samples until they are in the log and in memory; so what a shard holds is exactly what
 //!    the log says up to its last frame, which a checkpoint notes with each slice.
-//! 4. the log.
+//! 4. `families`.
+//! 5. the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -29,6 +30,7 @@ mod append;
 mod buffers;
 mod delete;
 pub(crate) mod exemplars;
+pub(crate) mod families;
 mod gc;
 pub(crate) mod index;
 mod labels;
@@ -45,6 +47,7 @@ mod symbols;
 use crate::block::tombstones::{Interval, Tombstones};
 use append::Scratch;
 use exemplars::Exemplars;
+use families::Families;
 use index::Index;
 use series::Record;
 pub(crate) use shard::ChunkRules;
@@ -63,6 +66,8 @@ pub(crate) struct Head {
     pub(crate) rules: ChunkRules,
     pub(crate) bounds: Bounds,
     pub(crate) exemplars: Mutex<Exemplars>,
+    /// Metadata.
+    pub(crate) families: Mutex<Families>,
     /// What is deleted, by id of the series.
     pub(crate) tombstones: RwLock<Arc<Tombstones>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -193,6 +198,7 @@ impl Head {
             rules,
             bounds: Bounds::new(out_of_order_window),
             exemplars: Mutex::new(Exemplars::new(max_exemplars)),
+            families: Mutex::default(),
             tombstones: RwLock::new(Arc::new(Tombstones::new())),
             metrics,
             scratch: Mutex::new(Vec::new()),
@@ -219,7 +225,7 @@ impl Head {
         self.tell_followers(index, gone);
         self.forget_tombstones(gone);
         for id in gone {
-            self.shards[shard::shard_of(id)].lock().remove(id, &self.chunks);
+            self.remove_from(&mut self.shards[shard::shard_of(id)].lock(), id);
         }
         index.remove(gone);
         self.metrics.series_removed.inc_by(gone.len());

@@ -15,6 +15,7 @@ use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
 use super::buffers::{Buffers, CHUNK_BYTES_MAX, Place};
+use super::families::FamilyId;
 use super::out_of_order::{LateSamples, Value};
 use super::series::{Kind, Record, Sealed, SealedChunks, state_of};
 use crate::chunk::histogram::HistogramAppender;
@@ -90,6 +91,8 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pages: Vec<Box<[Record]>>,
+    /// Metadata of the series of each page; empty where none has any.
+    families: Vec<Box<[Option<FamilyId>]>>,
     pub(crate) buffers: Buffers,
     pub(crate) sealed: SealedChunks,
     /// Open chunks.
@@ -106,6 +109,7 @@ impl Shard {
     pub(crate) fn new() -> Self {
         Shard {
             pages: Vec::new(),
+            families: Vec::new(),
             buffers: Buffers::new(),
             sealed: SealedChunks::default(),
             open: 0,
@@ -136,6 +140,26 @@ impl Shard {
         &mut self.pages[page][id as usize % PAGE_SERIES]
     }
 
+    /// The family of a series, if it is known.
+    pub(crate) fn family(&self, id: u32) -> Option<FamilyId> {
+        *self.families.get(page_of(id) / SHARDS)?.get(id as usize % PAGE_SERIES)?
+    }
+
+    /// Changes the family of a series; returns the one before.
+    pub(crate) fn set_family(&mut self, id: u32, family: Option<FamilyId>) -> Option<FamilyId> {
+        let page = page_of(id) / SHARDS;
+        if family.is_some() {
+            if self.families.len() <= page {
+                self.families.resize(page + 1, Box::default());
+            }
+            if self.families[page].is_empty() {
+                self.families[page] = vec![None; PAGE_SERIES].into_boxed_slice();
+            }
+        }
+        let place = self.families.get_mut(page)?.get_mut(id as usize % PAGE_SERIES)?;
+        std::mem::replace(place, family)
+    }
+
     /// Makes a series; returns its generation.
     pub(crate) fn create(&mut self, id: u32) -> u16 {
         let record = self.record_mut(id);
@@ -160,7 +184,7 @@ impl Shard {
         }
     }
 
-    /// Removes a series and all its chunks.
+    /// Removes a series and all its chunks. Its family is another matter: see [`super::Head::remove_from`].
     pub(crate) fn remove(&mut self, id: u32, chunks: &HeadChunks) {
         self.drop_open(id);
         self.note_newest(id, Kind::None, false);
@@ -468,6 +492,11 @@ impl Shard {
     /// Bytes of the records.
     pub(crate) fn record_bytes(&self) -> usize {
         self.pages.len() * PAGE_SERIES * size_of::<Record>()
+    }
+
+    /// Bytes of the numbers of families.
+    pub(crate) fn family_bytes(&self) -> usize {
+        self.families.iter().map(|page| size_of_val(&**page)).sum()
     }
 
     /// Bytes of the open histogram chunks.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use model::cancel::Cancel;
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricFamily};
 use model::storage::{HistogramValue, SampleColumns, StorageError};
 use model::time::TimestampMs;
 
@@ -215,7 +216,7 @@ impl Gatherer {
             | Entry::Histogram(series, ..)
             | Entry::Tombstone(series, _)
             | Entry::Exemplar(series, ..)
-            | Entry::Metadata(series) => *series,
+            | Entry::Metadata(series, _) => *series,
         };
         let Some(id) = self.ids.get(&series).copied() else {
             self.found.unknown_refs += 1;
@@ -230,7 +231,7 @@ impl Gatherer {
                 self.tombstones.push((id, interval));
             }
             Entry::Exemplar(_, labels, timestamp, value) => self.exemplar(id, labels, timestamp, value),
-            Entry::Metadata(_) => self.found.metadata += 1,
+            Entry::Metadata(_, metadata) => self.metadata(id, metadata),
         }
         Ok(())
     }
@@ -289,6 +290,13 @@ impl Gatherer {
         }
         self.found.histograms += 1;
         self.note_time(timestamp);
+    }
+
+    fn metadata(&mut self, id: u32, metadata: Metadata) {
+        self.found.metadata += 1;
+        let labels = self.head.index.get_mut().labels(id);
+        let family = Arc::new(MetricFamily::of_metric(labels.metric_name(), metadata));
+        self.head.set_family(&mut self.head.shards[shard_of(id)].lock(), id, &family);
     }
 
     fn exemplar(&mut self, id: u32, labels: Labels, timestamp: TimestampMs, value: f64) {

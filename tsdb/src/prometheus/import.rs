@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::cancel::Cancel;
-use model::storage::StorageError;
+use model::storage::{Batch, StorageError};
 use model::time::TimestampMs;
 
 use super::gather::{Found, Gathered};
@@ -78,6 +78,9 @@ impl Import<'_> {
         for (begin, times) in &gathered.ranges {
             self.write_block(&gathered.head, *begin, *times)?;
         }
+        // Its series are in blocks, so the families have none yet.
+        let families = gathered.head.families.lock().iter().map(Arc::clone).collect();
+        self.head.commit(&Batch { families, ..Batch::default() })?;
         self.log_exemplars(gathered.exemplars.into())?;
         Ok(gathered.damage)
     }

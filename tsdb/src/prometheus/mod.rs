@@ -20,8 +20,8 @@
 //!
 //! - While the scratch head is filled, or a block is written: the next start removes what is unfinished and
 //!   reads everything again. Samples of blocks that were completed are found there, and not written twice.
-//! - After the last block: exemplars are logged and the log is synced; again they are found when they come a
-//!   second time.
+//! - After the last block: metadata and exemplars are logged and the log is synced; again they are found when
+//!   they come a second time.
 //! - Then the files are renamed into `<data>/prometheus-head.tmp-for-deletion`, the log last, because nothing
 //!   can be read without it, and removed. A start that finds some of them there and some not reads the rest,
 //!   finds all of it in blocks, and goes on; one that finds only the directory removes it.
@@ -32,7 +32,8 @@
 //!
 //! # What is given up
 //!
-//! Start timestamps, which the head doesn't keep. Metadata: every scrape brings it anew. If Prometheus was told
+//! Start timestamps, which the head doesn't keep. Which series metadata was of: what is known of a family is
+//! there under its name until the head is truncated, and its series bring it again. If Prometheus was told
 //! to clean the tombstones of its newest blocks while its log still had the samples, the samples come back.
 
 use std::io;

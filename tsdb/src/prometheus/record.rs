@@ -7,7 +7,7 @@
 //!  3 tombstones   (ref u64 │ min time varint │ max time varint)*
 //!  4 exemplars    ref u64 │ time i64 │ (ref varint │ time varint │ value u64 │ labels)*
 //!  5 mmap markers (ref u64 │ place u64)*                                            of the out-of-order log
-//!  6 metadata     (ref uvarint │ type u8 │ count uvarint │ (name text │ value text)*)*
+//!  6 metadata     (ref uvarint │ type u8 │ count uvarint │ (name text │ value text)*)*     names UNIT and HELP
 //!  7  8           histograms with integer, float counts: as samples, a histogram each instead of a value
 //!  9 10           the same with custom buckets
 //! 11 12 13        samples, integer and float histograms with start times:
@@ -28,16 +28,15 @@
 //! u64 and i64 are big-endian, values are the bits of floats. Source: tsdb/record of Prometheus 3.14, which
 //! skips types that it doesn't know, as is done here.
 
-use model::histogram::{
-    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, EXPONENTIAL_SCHEMA_MAX, FloatHistogram, Histogram, Span,
-    is_known_schema,
-};
+use model::histogram::{CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, is_known_schema};
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricType};
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
 use crate::block::tombstones::Interval;
 use crate::codec::{Cursor, DecodeError};
+use crate::wal::histogram::{Counts, hint_of, read_body};
 
 /// What a record says, one thing at a time. Series go by Prometheus's refs.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +51,8 @@ pub enum Entry {
     Tombstone(u64, Interval),
     /// An exemplar: its series, its labels, when, what.
     Exemplar(u64, Labels, TimestampMs, f64),
-    /// Metadata, which every scrape brings anew.
-    Metadata(u64),
+    /// What is known of a series' family.
+    Metadata(u64, Metadata),
 }
 
 /// Reads a record. After an error the entries before it were visited.
@@ -74,20 +73,20 @@ pub fn read(record: &[u8], visit: &mut impl FnMut(Entry)) -> Result<(), DecodeEr
         }),
         6 => read_metadata(&mut cursor, visit),
         7 | 9 => based(&mut cursor, |cursor, series, time| {
-            emit(series, time, integer_histogram(cursor)?, cursor, visit)
+            emit(series, time, histogram(cursor, Counts::Integer)?, cursor, visit)
         }),
         8 | 10 => based(&mut cursor, |cursor, series, time| {
-            emit(series, time, float_histogram(cursor)?, cursor, visit)
+            emit(series, time, histogram(cursor, Counts::Float)?, cursor, visit)
         }),
         11 => chained(&mut cursor, |cursor, series, time| {
             visit(Entry::Float(series, time, cursor.f64()?));
             Ok(())
         }),
         12 => chained(&mut cursor, |cursor, series, time| {
-            emit(series, time, integer_histogram(cursor)?, cursor, visit)
+            emit(series, time, histogram(cursor, Counts::Integer)?, cursor, visit)
         }),
         13 => chained(&mut cursor, |cursor, series, time| {
-            emit(series, time, float_histogram(cursor)?, cursor, visit)
+            emit(series, time, histogram(cursor, Counts::Float)?, cursor, visit)
         }),
         // Markers say which out-of-order samples are in chunk files as well; a sample that is found twice is
         // written once. Samples before the min valid time are in blocks, and are found there.
@@ -113,18 +112,22 @@ fn read_tombstones(cursor: &mut Cursor<'_>, visit: &mut impl FnMut(Entry)) -> Re
 fn read_metadata(cursor: &mut Cursor<'_>, visit: &mut impl FnMut(Entry)) -> Result<(), DecodeError> {
     while !cursor.is_empty() {
         let series = cursor.uvarint()?;
-        cursor.u8()?;
+        let metric_type = MetricType::of_number(cursor.u8()?.into());
+        let mut metadata = Metadata { metric_type, ..Metadata::default() };
         for _ in 0..cursor.uvarint()? {
-            cursor.text()?;
-            cursor.text()?;
+            match (cursor.text()?, cursor.text()?) {
+                ("UNIT", unit) => unit.clone_into(&mut metadata.unit),
+                ("HELP", help) => help.clone_into(&mut metadata.help),
+                _ => {}
+            }
         }
-        visit(Entry::Metadata(series));
+        visit(Entry::Metadata(series, metadata));
     }
     Ok(())
 }
 
 fn labels(cursor: &mut Cursor<'_>) -> Result<Labels, DecodeError> {
-    let pairs = list(cursor, |cursor| Ok((cursor.text()?, cursor.text()?)))?;
+    let pairs = cursor.list(|cursor| Ok((cursor.text()?, cursor.text()?)))?;
     // As Prometheus writes them; whatever else is there has to be sorted.
     let sorted = pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty());
     Ok(if sorted { Labels::from_sorted_pairs(pairs) } else { Labels::from_pairs(pairs) })
@@ -198,71 +201,10 @@ fn emit(
     Ok(())
 }
 
-/// Reads so many elements. The count sizes nothing: each element takes bytes that have to be there.
-fn list<'a, T>(
-    cursor: &mut Cursor<'a>,
-    mut element: impl FnMut(&mut Cursor<'a>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
-    let count = cursor.uvarint()?;
-    let mut elements = Vec::new();
-    for _ in 0..count {
-        elements.push(element(cursor)?);
-    }
-    Ok(elements)
-}
-
-fn span(cursor: &mut Cursor<'_>) -> Result<Span, DecodeError> {
-    let offset = i32::try_from(cursor.varint()?).map_err(|_| cursor.error("offset of span"))?;
-    Ok(Span { offset, length: cursor.uvarint32()? })
-}
-
-fn hint_and_schema(cursor: &mut Cursor<'_>) -> Result<(CounterResetHint, i32), DecodeError> {
-    let hint = match cursor.u8()? {
-        1 => CounterResetHint::CounterReset,
-        2 => CounterResetHint::NotCounterReset,
-        3 => CounterResetHint::Gauge,
-        _ => CounterResetHint::Unknown,
-    };
-    let schema = i32::try_from(cursor.varint()?).map_err(|_| cursor.error("schema of histogram"))?;
-    Ok((hint, schema))
-}
-
-fn custom_values(cursor: &mut Cursor<'_>, schema: i32) -> Result<Vec<f64>, DecodeError> {
-    if schema == CUSTOM_BUCKETS_SCHEMA { list(cursor, Cursor::f64) } else { Ok(Vec::new()) }
-}
-
-// Fields of a literal are evaluated in the order in which they are written, which is that of the format.
-
-fn integer_histogram(cursor: &mut Cursor<'_>) -> Result<HistogramValue, DecodeError> {
-    let (counter_reset_hint, schema) = hint_and_schema(cursor)?;
-    Ok(HistogramValue::Integer(Histogram {
-        counter_reset_hint,
-        schema,
-        zero_threshold: cursor.f64()?,
-        zero_count: cursor.uvarint()?,
-        count: cursor.uvarint()?,
-        sum: cursor.f64()?,
-        positive_spans: list(cursor, span)?,
-        negative_spans: list(cursor, span)?,
-        positive_deltas: list(cursor, Cursor::varint)?,
-        negative_deltas: list(cursor, Cursor::varint)?,
-        custom_values: custom_values(cursor, schema)?,
-    }))
-}
-
-fn float_histogram(cursor: &mut Cursor<'_>) -> Result<HistogramValue, DecodeError> {
-    let (counter_reset_hint, schema) = hint_and_schema(cursor)?;
-    Ok(HistogramValue::Float(FloatHistogram {
-        counter_reset_hint,
-        schema,
-        zero_threshold: cursor.f64()?,
-        zero_count: cursor.f64()?,
-        count: cursor.f64()?,
-        sum: cursor.f64()?,
-        positive_spans: list(cursor, span)?,
-        negative_spans: list(cursor, span)?,
-        positive_buckets: list(cursor, Cursor::f64)?,
-        negative_buckets: list(cursor, Cursor::f64)?,
-        custom_values: custom_values(cursor, schema)?,
-    }))
+fn histogram(cursor: &mut Cursor<'_>, counts: Counts) -> Result<HistogramValue, DecodeError> {
+    let hint = hint_of(cursor.u8()?);
+    read_body(cursor, hint, counts, |cursor, schema| match schema {
+        CUSTOM_BUCKETS_SCHEMA => cursor.list(Cursor::f64),
+        _ => Ok(Vec::new()),
+    })
 }

@@ -7,6 +7,7 @@ use ::prometheus::Registry;
 use model::cancel::Cancel;
 use model::labels::Labels;
 use model::matcher::Matcher;
+use model::metadata::MetricType;
 use model::storage::{HistogramValue, Queryable, SampleColumns, SelectHints};
 use model::time::ManualClock;
 use proptest::prelude::*;
@@ -212,6 +213,10 @@ fn samples_with_start_times_and_exemplars_come_in_and_deleted_ones_do_not() {
     assert!(db.damage().is_empty());
     drop(db);
     let db = open(&fs).unwrap();
+    let known = db.families();
+    let (name, of) = (labels(0).metric_name().to_owned(), &known[0].metadata);
+    assert_eq!((known.len(), &known[0].name, of.metric_type), (1, &name, MetricType::Counter));
+    assert_eq!((&*of.help, &*of.unit), ("What it is.", "seconds"));
     let found = db.exemplars(&[vec![]], i64::MIN, i64::MAX);
     let found: Vec<_> =
         found.iter().map(|(of, list)| (of.clone(), list[0].value, list[0].labels.clone())).collect();

@@ -10,8 +10,10 @@
 //!
 //! frame 0     0 u8 │ frame of the log u64: covered by all pages │ truncated (varint ms) │ block range (varint ms)
 //! page        1 u8 │ page u32 │ frame of the log u64: covered │ len u32 │ series, see `record` │ state*
+//!             │ metadata, see `record`; nothing in those of older versions
 //! tombstones  3 u8 │ as in `record`
 //! exemplars   4 u8 │ as in `record`
+//! families    5 u8 │ as in `record`
 //! last frame  2 u8
 //!
 //! state, in the order of the series:
@@ -29,7 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::fs::Fs;
-pub(crate) use read::{Covered, read, replay_exemplars};
+pub(crate) use read::{Covered, read, replay_exemplars, replay_families};
 pub(crate) use state::Restored;
 pub(crate) use write::write;
 
@@ -48,6 +50,7 @@ const KIND_PAGE: u8 = 1;
 const KIND_END: u8 = 2;
 const KIND_TOMBSTONES: u8 = 3;
 const KIND_EXEMPLARS: u8 = 4;
+const KIND_FAMILIES: u8 = 5;
 
 /// The checkpoints of a directory by number, oldest first.
 pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {

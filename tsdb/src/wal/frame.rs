@@ -56,11 +56,16 @@ pub(crate) fn put(out: &mut Vec<u8>, number: u64, payload: &[u8]) {
     header[8..16].copy_from_slice(&number.to_be_bytes());
     header[16..20].copy_from_slice(&stored_len.to_be_bytes());
     header[20..24].copy_from_slice(&(payload.len() as u32).to_be_bytes());
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&out[start + 4..start + 24]);
-    hasher.update(&out[body..]);
-    let crc = hasher.finalize();
+    let crc = checksum(&out[start..body], &out[body..]);
     out[start + 24..body].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// The checksum of a frame with this header.
+fn checksum(header: &[u8], stored: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header[4..24]);
+    hasher.update(stored);
+    hasher.finalize()
 }
 
 /// How many bytes a frame takes, by its header; `None` if that isn't one.
@@ -78,6 +83,7 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
 
 /// What is wrong with a frame that the process was writing when it ended.
 pub(crate) const SHORT: &str = "frame ends early";
+const LENGTH: &str = "length of frame";
 
 /// A frame whose checksum is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,11 +139,21 @@ impl<'a> Iterator for Parts<'a> {
                 Some(Part::Frame(frame))
             }
             Err(what) => {
+                let what =
+                    if what == SHORT && only_length_is_wrong(&self.bytes[from..]) { LENGTH } else { what };
                 self.at = next_frame(self.bytes, from + 1);
                 Some(Part::Damage { from, to: self.at, what })
             }
         }
     }
+}
+
+/// Whether the bytes are a whole frame but for its length: one that was flipped, not one that was being written.
+fn only_length_is_wrong(bytes: &[u8]) -> bool {
+    let Some((header, stored)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return false };
+    let mut mended = *header;
+    mended[16..20].copy_from_slice(&(stored.len() as u32).to_be_bytes());
+    header[24..] == checksum(&mended, stored).to_be_bytes()
 }
 
 /// Where the next frame that reads begins; the end of the bytes if there is none.
@@ -159,13 +175,10 @@ fn read(bytes: &[u8], offset: usize) -> Result<(Frame<'_>, usize), &'static str>
     let number = u64::from(word()?) << 32 | u64::from(word()?);
     let (stored_len, raw_len, crc) = (word()? as usize, word()? as usize, word()?);
     if stored_len > PAYLOAD_BYTES_MAX || raw_len > PAYLOAD_BYTES_MAX {
-        return Err("length of frame");
+        return Err(LENGTH);
     }
     let stored = cursor.take(stored_len).map_err(|_| SHORT)?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header[4..24]);
-    hasher.update(stored);
-    if hasher.finalize() != crc {
+    if checksum(header, stored) != crc {
         return Err("checksum of frame");
     }
     let payload = match header[4] {
@@ -208,6 +221,26 @@ mod tests {
             (any::<u8>(), 0usize..3000).prop_map(|(byte, len)| vec![byte; len]),
         ];
         proptest::collection::vec(payload, 1..8)
+    }
+
+    #[test]
+    fn a_last_frame_with_a_flipped_length_is_not_one_that_was_being_written() {
+        let mut file = Vec::new();
+        put(&mut file, 1, b"first");
+        let last = file.len();
+        put(&mut file, 2, b"second");
+        let damage = |file: &[u8]| match Parts::new(file, last).next() {
+            Some(Part::Damage { what, .. }) => what,
+            other => panic!("{other:?}"),
+        };
+        for bit in 0..32 {
+            let mut flipped = file.clone();
+            flipped[last + 16 + bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(damage(&flipped), SHORT, "bit {bit}");
+        }
+        for end in last + 1..file.len() {
+            assert_eq!(damage(&file[..end]), SHORT);
+        }
     }
 
     proptest! {

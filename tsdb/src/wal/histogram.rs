@@ -28,12 +28,13 @@ fn hint_bits(hint: CounterResetHint) -> u8 {
     }) << HINT_SHIFT
 }
 
-fn hint_of(flags: u8) -> CounterResetHint {
-    match flags >> HINT_SHIFT & 3 {
-        0 => CounterResetHint::Unknown,
+/// The hint that a number means, here and in Prometheus's records.
+pub(crate) fn hint_of(number: u8) -> CounterResetHint {
+    match number {
         1 => CounterResetHint::CounterReset,
         2 => CounterResetHint::NotCounterReset,
-        _ => CounterResetHint::Gauge,
+        3 => CounterResetHint::Gauge,
+        _ => CounterResetHint::Unknown,
     }
 }
 
@@ -91,59 +92,65 @@ pub(crate) fn put(out: &mut Vec<u8>, value: &HistogramValue) {
     }
 }
 
-/// Reads so many elements. The count sizes nothing: each element takes bytes that have to be there.
-fn list<'a, T>(
-    cursor: &mut Cursor<'a>,
-    mut element: impl FnMut(&mut Cursor<'a>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
-    let count = cursor.uvarint()?;
-    let mut elements = Vec::new();
-    for _ in 0..count {
-        elements.push(element(cursor)?);
-    }
-    Ok(elements)
-}
-
-fn span(cursor: &mut Cursor<'_>) -> Result<Span, DecodeError> {
-    let offset = i32::try_from(cursor.varint()?).map_err(|_| cursor.error("offset of span"))?;
-    Ok(Span { offset, length: cursor.uvarint32()? })
-}
-
 /// Reads a histogram.
 pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<HistogramValue, DecodeError> {
     let flags = cursor.u8()?;
-    let counter_reset_hint = hint_of(flags);
+    let hint = hint_of(flags >> HINT_SHIFT & 3);
+    let counts = if flags & FLAG_FLOAT == 0 { Counts::Integer } else { Counts::Float };
+    read_body(cursor, hint, counts, |cursor, _| cursor.list(Cursor::f64))
+}
+
+/// The numbers that a histogram counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Integer,
+    Float,
+}
+
+/// Reads what follows the hint, which is the same in Prometheus's records but for the bounds: `bounds` reads
+/// those of a schema.
+pub(crate) fn read_body<'a>(
+    cursor: &mut Cursor<'a>,
+    counter_reset_hint: CounterResetHint,
+    counts: Counts,
+    bounds: impl FnOnce(&mut Cursor<'a>, i32) -> Result<Vec<f64>, DecodeError>,
+) -> Result<HistogramValue, DecodeError> {
     let schema = i32::try_from(cursor.varint()?).map_err(|_| cursor.error("schema of histogram"))?;
     let zero_threshold = cursor.f64()?;
-    Ok(if flags & FLAG_FLOAT == 0 {
-        HistogramValue::Integer(Histogram {
+    // Fields of a literal are evaluated in the order in which they are written, which is that of the format.
+    Ok(match counts {
+        Counts::Integer => HistogramValue::Integer(Histogram {
             counter_reset_hint,
             schema,
             zero_threshold,
             zero_count: cursor.uvarint()?,
             count: cursor.uvarint()?,
             sum: cursor.f64()?,
-            positive_spans: list(cursor, span)?,
-            negative_spans: list(cursor, span)?,
-            positive_deltas: list(cursor, Cursor::varint)?,
-            negative_deltas: list(cursor, Cursor::varint)?,
-            custom_values: list(cursor, Cursor::f64)?,
-        })
-    } else {
-        HistogramValue::Float(FloatHistogram {
+            positive_spans: cursor.list(span)?,
+            negative_spans: cursor.list(span)?,
+            positive_deltas: cursor.list(Cursor::varint)?,
+            negative_deltas: cursor.list(Cursor::varint)?,
+            custom_values: bounds(cursor, schema)?,
+        }),
+        Counts::Float => HistogramValue::Float(FloatHistogram {
             counter_reset_hint,
             schema,
             zero_threshold,
             zero_count: cursor.f64()?,
             count: cursor.f64()?,
             sum: cursor.f64()?,
-            positive_spans: list(cursor, span)?,
-            negative_spans: list(cursor, span)?,
-            positive_buckets: list(cursor, Cursor::f64)?,
-            negative_buckets: list(cursor, Cursor::f64)?,
-            custom_values: list(cursor, Cursor::f64)?,
-        })
+            positive_spans: cursor.list(span)?,
+            negative_spans: cursor.list(span)?,
+            positive_buckets: cursor.list(Cursor::f64)?,
+            negative_buckets: cursor.list(Cursor::f64)?,
+            custom_values: bounds(cursor, schema)?,
+        }),
     })
+}
+
+fn span(cursor: &mut Cursor<'_>) -> Result<Span, DecodeError> {
+    let offset = i32::try_from(cursor.varint()?).map_err(|_| cursor.error("offset of span"))?;
+    Ok(Span { offset, length: cursor.uvarint32()? })
 }
 
 #[cfg(test)]
@@ -168,7 +175,7 @@ mod tests {
             spans in (spans(), spans()), buckets in (floats(), floats(), floats()),
         ) {
             let deltas = |values: &[f64]| values.iter().map(|v| *v as i64).collect::<Vec<_>>();
-            let hint = hint_of(hint << HINT_SHIFT);
+            let hint = hint_of(hint);
             let integer = HistogramValue::Integer(Histogram {
                 counter_reset_hint: hint, schema, zero_threshold: 0.5, zero_count: counts.0, count: counts.1,
                 sum: -1.5, positive_spans: spans.0.clone(), negative_spans: spans.1.clone(),

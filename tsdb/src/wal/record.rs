@@ -11,20 +11,26 @@
 //! truncate    min time varint
 //! tombstones  count │ (id uvarint │ min time varint │ max time varint)*
 //! gone        as series: they have left the head, for followers
+//! metadata    families │ count │ (distance of the id to the one before uvarint │ which family uvarint)*
+//! families    count │ (name text │ type u8 │ unit text │ help text)*
 //! exemplars   count │ (labels of the series │ labels │ time varint │ value u64)*, labels as in series
 //!
 //! ids         the first, then the distance of each to the one before: uvarint
 //! timestamps  the first: varint │ 1 if all are equal, else 0 and the distance of each to the one before: varint
 //! values      runs: control u8 = kind in the upper 2 bits, length − 1 in the lower 6
 //!               kind 0: zeros, no bytes │ 1: integers, varint each │ 2: bits u64 each
-//! text        0 │ len │ bytes, or how many texts of the section ago it was: uvarint
+//! text        in metadata and families: len uvarint │ bytes; else
+//!             0 │ len │ bytes, or how many texts of the section ago it was: uvarint
 //! all counts uvarint, fixed integers big-endian
 //! ```
 //!
 //! A record is complete in itself: nothing in it is a difference to something outside, so that a record that
 //! is lost to damage makes no later one wrong. A replay worker needs only the sections of its shards.
 
+use std::sync::Arc;
+
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricFamily, MetricType};
 use model::storage::HistogramValue;
 use model::time::TimestampMs;
 
@@ -54,6 +60,10 @@ pub(crate) enum SectionKind {
     Exemplars = 8,
     /// Series that have left the head, with their labels.
     Gone = 9,
+    /// Which families series are of.
+    Metadata = 10,
+    /// Families that were announced.
+    Families = 11,
 }
 
 /// A section of a record.
@@ -99,6 +109,8 @@ fn read_section<'a>(cursor: &mut Cursor<'a>) -> Result<Section<'a>, DecodeError>
         7 => SectionKind::Tombstones,
         8 => SectionKind::Exemplars,
         9 => SectionKind::Gone,
+        10 => SectionKind::Metadata,
+        11 => SectionKind::Families,
         _ => return Err(cursor.error("unknown kind of section")),
     };
     let shard = usize::from(cursor.u8()?);
@@ -525,6 +537,69 @@ pub(crate) fn read_exemplars(
     Ok(())
 }
 
+// -------------------------------------------------------------------------------------------- metadata
+
+/// Writes families.
+pub(crate) fn put_families<'a>(
+    out: &mut Vec<u8>,
+    families: impl ExactSizeIterator<Item = &'a Arc<MetricFamily>>,
+) {
+    put_uvarint(out, families.len() as u64);
+    for MetricFamily { name, metadata } in families.map(|family| &**family) {
+        put_prefixed_bytes(out, name.as_bytes());
+        out.push(metadata.metric_type.number());
+        put_prefixed_bytes(out, metadata.unit.as_bytes());
+        put_prefixed_bytes(out, metadata.help.as_bytes());
+    }
+}
+
+/// Reads families.
+pub(crate) fn read_families(cursor: &mut Cursor<'_>) -> Result<Vec<Arc<MetricFamily>>, DecodeError> {
+    cursor.list(|cursor| {
+        let name = cursor.text()?.to_owned();
+        let metric_type = MetricType::of_number(cursor.u8()?.into());
+        let (unit, help) = (cursor.text()?.to_owned(), cursor.text()?.to_owned());
+        Ok(Arc::new(MetricFamily { name, metadata: Metadata { metric_type, help, unit } }))
+    })
+}
+
+/// Writes the body of a section of metadata; rows by id.
+pub(crate) fn put_metadata(out: &mut Vec<u8>, rows: &[(u32, Arc<MetricFamily>)]) {
+    let mut families: Vec<&Arc<MetricFamily>> = Vec::new();
+    let mut numbers: hashbrown::HashMap<&MetricFamily, u64> = hashbrown::HashMap::new();
+    for (_, family) in rows {
+        numbers.entry(family).or_insert_with(|| {
+            families.push(family);
+            families.len() as u64 - 1
+        });
+    }
+    put_families(out, families.into_iter());
+    put_uvarint(out, rows.len() as u64);
+    let mut previous = 0;
+    for (id, family) in rows {
+        put_uvarint(out, u64::from(id - previous));
+        previous = *id;
+        put_uvarint(out, numbers[&**family]);
+    }
+}
+
+/// Reads the body of a section of metadata, one series after the other.
+pub(crate) fn read_metadata(
+    body: &[u8],
+    mut each: impl FnMut(u32, &Arc<MetricFamily>),
+) -> Result<(), DecodeError> {
+    let mut cursor = Cursor::new(body);
+    let families = read_families(&mut cursor)?;
+    let mut id = 0_u32;
+    for _ in 0..cursor.uvarint()? {
+        let distance = cursor.uvarint32()?;
+        id = id.checked_add(distance).filter(|id| *id <= ID_MAX).ok_or_else(|| cursor.error("series id"))?;
+        let family = usize::try_from(cursor.uvarint()?).ok().and_then(|number| families.get(number));
+        each(id, family.ok_or_else(|| cursor.error("number of family"))?);
+    }
+    Ok(())
+}
+
 // ------------------------------------------------------------------------------------------ tombstones
 
 /// Writes the body of a section of tombstones.
@@ -605,6 +680,25 @@ mod tests {
         }
 
         #[test]
+        fn metadata_reads_back(rows in proptest::collection::vec((0u32..3, "[a-c]{0,2}", 0u64..8, "s?"), 0..40)) {
+            let mut id = 0;
+            let rows: Vec<(u32, Arc<MetricFamily>)> = rows
+                .into_iter()
+                .map(|(distance, name, metric_type, unit)| {
+                    id += distance;
+                    let metric_type = MetricType::of_number(metric_type);
+                    let metadata = Metadata { metric_type, help: format!("what {name} is"), unit };
+                    (id, Arc::new(MetricFamily { name, metadata }))
+                })
+                .collect();
+            let mut body = Vec::new();
+            put_metadata(&mut body, &rows);
+            let mut read = Vec::new();
+            read_metadata(&body, |id, family| read.push((id, Arc::clone(family)))).unwrap();
+            prop_assert_eq!(read, rows);
+        }
+
+        #[test]
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             for section in sections(&bytes).flatten() {
                 let _ = read_floats(section.body, &mut FloatColumns::default());
@@ -614,6 +708,7 @@ mod tests {
             let _ = read_histograms(&bytes, &mut Vec::new());
             let _ = read_exemplars(&bytes, |_, _, _, _| {});
             let _ = read_tombstones(&bytes);
+            let _ = read_metadata(&bytes, |_, _| {});
         }
     }
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use model::metadata::MetricFamily;
 use model::time::TimestampMs;
 
-use super::checkpoint::{Covered, replay_exemplars};
+use super::checkpoint::{Covered, replay_exemplars, replay_families};
 use super::frame::{Frame, Part, Parts};
 use super::record::{self, Section, SectionKind, SeriesRecord, ShardSamples};
 use super::segment::{HEADER_BYTES, MAGIC, first_number, list_segments};
@@ -261,6 +262,12 @@ impl Applier<'_> {
                 Ok(())
             }
             SectionKind::Exemplars => replay_exemplars(self.head, section.body),
+            SectionKind::Metadata => record::read_metadata(section.body, |id, family| {
+                if !self.covered.has(page_of(id), self.number) {
+                    restore_family(self.head, id, family);
+                }
+            }),
+            SectionKind::Families => replay_families(self.head, section.body),
             _ => Ok(()),
         }
     }
@@ -310,6 +317,14 @@ fn newer_only(shard: &Shard) -> impl FnMut(u32, TimestampMs) -> bool + '_ {
     }
 }
 
+/// Notes the family of a series, if there is one.
+fn restore_family(head: &Head, id: u32, family: &Arc<MetricFamily>) {
+    let mut shard = head.shards[shard_of(id)].lock();
+    if shard.newest(id).is_some() {
+        head.set_family(&mut shard, id, family);
+    }
+}
+
 /// Makes a series under the id that it had. Another that has the id was removed since.
 fn define(head: &Head, series: SeriesRecord) {
     let mut index = head.index.write();
@@ -319,13 +334,13 @@ fn define(head: &Head, series: SeriesRecord) {
         if shard.record(series.id).generation == series.generation {
             return;
         }
-        shard.remove(series.id, &head.chunks);
+        head.remove_from(&mut shard, series.id);
         index.remove(&std::iter::once(series.id).collect());
     }
     if let Some(other) = index.find(hash, &series.labels) {
         // The same labels under an id of before: that one was removed since.
         drop(shard);
-        head.shards[shard_of(other)].lock().remove(other, &head.chunks);
+        head.remove_from(&mut head.shards[shard_of(other)].lock(), other);
         index.remove(&std::iter::once(other).collect());
         shard = head.shards[shard_of(series.id)].lock();
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::cancel::Cancel;
 use model::labels::Labels;
+use model::metadata::{Metadata, MetricFamily};
 use model::storage::{Appender, Batch, FloatSample, Queryable, SampleColumns, SelectHints};
 use model::time::ManualClock;
 use prometheus::Registry;
@@ -71,6 +72,12 @@ fn samples(commit: u64) -> Vec<(Labels, i64, f64)> {
     };
     let passing = SERIES + (commit / 5) as usize;
     (0..SERIES).chain([passing]).map(|series| (labels(series), time, value(series))).collect()
+}
+
+/// What a commit says that its series are: something new every few commits.
+fn family(commit: u64) -> Arc<MetricFamily> {
+    let metadata = Metadata { help: format!("{:06}", commit / 7), ..Metadata::default() };
+    Arc::new(MetricFamily { name: "crash_total".to_owned(), metadata })
 }
 
 /// What is there after so many commits.
@@ -137,9 +144,11 @@ fn child() {
 
 fn commit_one(db: &Db, commit: u64) {
     let mut batch = Batch::default();
+    let family = family(commit);
     for (labels, timestamp_ms, value) in samples(commit) {
         let series = batch.add_series(labels);
         batch.floats.push(FloatSample { series, timestamp_ms, value });
+        batch.metadata.push((series, Arc::clone(&family)));
     }
     assert!(db.commit(&batch).unwrap().rejected.is_empty());
     println!("\nacknowledged {commit}");
@@ -229,7 +238,9 @@ fn check(dir: &Path, acknowledged: u64, what: &str) -> u64 {
     let db = open(dir, Arc::new(RealFs), true);
     assert_eq!(db.damage(), [], "{what}");
     let found = content(&db);
+    let newest = db.families().into_iter().max_by(|a, b| a.metadata.help.cmp(&b.metadata.help));
     if found == expected(acknowledged) {
+        assert_eq!(newest, acknowledged.checked_sub(1).map(family), "{what}");
         return acknowledged;
     }
     for (labels, samples) in expected(acknowledged) {
@@ -237,6 +248,7 @@ fn check(dir: &Path, acknowledged: u64, what: &str) -> u64 {
         assert!(there.starts_with(&samples), "{what}: {labels} has {there:?} instead of {samples:?}");
     }
     assert!(found == expected(acknowledged + 1), "{what}: more is there than was sent");
+    assert_eq!(newest, Some(family(acknowledged)), "{what}");
     acknowledged + 1
 }
 

@@ -16,7 +16,7 @@
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::labels::Labels;
-use model::metadata::{Metadata, MetricType};
+use model::metadata::Metadata;
 
 use super::item::{Item, SentExemplar, Value};
 use super::metadata::Families;
@@ -48,7 +48,7 @@ impl Encoder {
         self.message.clear();
         for (name, metadata) in families {
             self.part.clear();
-            put_varint_field(&mut self.part, 1, type_number(metadata.metric_type));
+            put_varint_field(&mut self.part, 1, metadata.metric_type.number().into());
             for (field, text) in [(2, name), (4, &metadata.help), (5, &metadata.unit)] {
                 if !text.is_empty() {
                     put_bytes(&mut self.part, field, text.as_bytes());
@@ -121,7 +121,7 @@ impl Encoder {
         }
         if let Some(metadata) = families.of_series(item.labels.metric_name()) {
             self.part.clear();
-            put_varint_field(&mut self.part, 1, type_number(metadata.metric_type));
+            put_varint_field(&mut self.part, 1, metadata.metric_type.number().into());
             put_varint_field(&mut self.part, 3, symbols.symbol(&metadata.help).into());
             put_varint_field(&mut self.part, 4, symbols.symbol(&metadata.unit).into());
             put_bytes(&mut self.series, 5, &self.part);
@@ -165,17 +165,4 @@ impl<'a> Symbols<'a> {
 fn compress(message: &[u8]) -> Bytes {
     // Fails only on messages of 4 GiB; a batch is bounded.
     Bytes::from(snap::raw::Encoder::new().compress_vec(message).unwrap_or_default())
-}
-
-fn type_number(metric_type: MetricType) -> u64 {
-    match metric_type {
-        MetricType::Unknown => 0,
-        MetricType::Counter => 1,
-        MetricType::Gauge => 2,
-        MetricType::Histogram => 3,
-        MetricType::GaugeHistogram => 4,
-        MetricType::Summary => 5,
-        MetricType::Info => 6,
-        MetricType::StateSet => 7,
-    }
 }

@@ -1,9 +1,14 @@
 //! Reading a checkpoint: whatever of it is undamaged.
 
+use std::sync::Arc;
+
+use model::metadata::MetricFamily;
 use rayon::prelude::*;
 
 use super::state::{State, read_state};
-use super::{HEADER_BYTES, KIND_END, KIND_EXEMPLARS, KIND_HEADER, KIND_PAGE, KIND_TOMBSTONES, MAGIC};
+use super::{
+    HEADER_BYTES, KIND_END, KIND_EXEMPLARS, KIND_FAMILIES, KIND_HEADER, KIND_PAGE, KIND_TOMBSTONES, MAGIC,
+};
 use crate::codec::{Cursor, DecodeError};
 use crate::head::Head;
 use crate::head::exemplars::Stored;
@@ -39,7 +44,9 @@ struct Page {
     number: usize,
     covered: u64,
     series: Vec<(SeriesRecord, State)>,
+    families: Vec<(u32, Arc<MetricFamily>)>,
 }
+
 /// Reads a checkpoint into an empty head. What of it is damaged is left out and named in the result.
 pub(crate) fn read(head: &Head, bytes: &[u8]) -> Covered {
     let mut covered = Covered::default();
@@ -65,6 +72,11 @@ pub(crate) fn read(head: &Head, bytes: &[u8]) -> Covered {
             },
             Some(&KIND_EXEMPLARS) => {
                 if let Err(error) = replay_exemplars(head, &frame.payload[1..]) {
+                    covered.damage.push((frame.offset, frame.offset, error.to_string()));
+                }
+            }
+            Some(&KIND_FAMILIES) => {
+                if let Err(error) = replay_families(head, &frame.payload[1..]) {
                     covered.damage.push((frame.offset, frame.offset, error.to_string()));
                 }
             }
@@ -105,6 +117,14 @@ pub(crate) fn replay_exemplars(head: &Head, body: &[u8]) -> Result<(), DecodeErr
     })
 }
 
+/// Takes in the families that a checkpoint or the log says were announced.
+pub(crate) fn replay_families(head: &Head, body: &[u8]) -> Result<(), DecodeError> {
+    let announced = record::read_families(&mut Cursor::new(body))?;
+    let mut families = head.families.lock();
+    announced.iter().for_each(|family| families.announce(family));
+    Ok(())
+}
+
 fn read_header(head: &Head, payload: &[u8], covered: &mut Covered) -> Result<(), DecodeError> {
     let mut cursor = Cursor::new(payload);
     cursor.u8()?;
@@ -132,7 +152,12 @@ fn read_page(payload: &[u8]) -> Result<Page, DecodeError> {
         }
         series.push((record, read_state(&mut cursor)?));
     }
-    Ok(Page { number, covered, series })
+    let mut families = Vec::new();
+    if !cursor.is_empty() {
+        let rest = cursor.take(cursor.remaining())?;
+        record::read_metadata(rest, |id, family| families.push((id, Arc::clone(family))))?;
+    }
+    Ok(Page { number, covered, series, families })
 }
 
 /// Puts a page into the head; returns its number, what it covers, and how many full chunks have no file.
@@ -159,6 +184,11 @@ fn restore(head: &Head, page: Page) -> (usize, u64, usize) {
             head.bounds.extend_late(late);
         }
         missing += shard.restore(series.id, series.generation, state.into_parts(), &head.chunks);
+    }
+    for (id, family) in &page.families {
+        if page_of(*id) == page.number && shard.newest(*id).is_some() {
+            head.set_family(&mut shard, *id, family);
+        }
     }
     if min <= max {
         head.bounds.extend(min.max(head.bounds.truncated()), max);

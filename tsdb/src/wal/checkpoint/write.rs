@@ -8,8 +8,8 @@ use model::storage::StorageError;
 
 use super::state::put_state;
 use super::{
-    HEADER_BYTES, KIND_END, KIND_EXEMPLARS, KIND_HEADER, KIND_PAGE, KIND_TOMBSTONES, MAGIC, NAME_PREFIX,
-    TEMPORARY_SUFFIX, VERSION, list,
+    HEADER_BYTES, KIND_END, KIND_EXEMPLARS, KIND_FAMILIES, KIND_HEADER, KIND_PAGE, KIND_TOMBSTONES, MAGIC,
+    NAME_PREFIX, TEMPORARY_SUFFIX, VERSION, list,
 };
 use crate::block::tombstones::Interval;
 use crate::codec::put_varint;
@@ -99,9 +99,11 @@ fn write_file(head: &Head, fs: &dyn Fs, path: &Path) -> io::Result<()> {
         writer.put(&payload)?;
         page += 1;
     }
-    for (kind, put) in
-        [(KIND_TOMBSTONES, put_tombstones as fn(&Head, &mut Vec<u8>)), (KIND_EXEMPLARS, put_exemplars)]
-    {
+    for (kind, put) in [
+        (KIND_TOMBSTONES, put_tombstones as fn(&Head, &mut Vec<u8>)),
+        (KIND_EXEMPLARS, put_exemplars),
+        (KIND_FAMILIES, put_families),
+    ] {
         payload.clear();
         payload.push(kind);
         put(head, &mut payload);
@@ -127,6 +129,10 @@ fn put_exemplars(head: &Head, out: &mut Vec<u8>) {
     head.exemplars.lock().put(out);
 }
 
+fn put_families(head: &Head, out: &mut Vec<u8>) {
+    record::put_families(out, head.families.lock().announced());
+}
+
 fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
     let index = head.index.read();
     let shard = head.shards[page % SHARDS].lock();
@@ -143,6 +149,7 @@ fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
             put_state(&mut states, &shard, id, &record);
         }
     }
+    let families = head.families_of(&shard, ids.iter().map(|(id, _)| *id));
     drop(shard);
     out.push(KIND_PAGE);
     out.extend_from_slice(&(page as u32).to_be_bytes());
@@ -155,4 +162,5 @@ fn put_page(head: &Head, page: usize, out: &mut Vec<u8>) {
     let len = (out.len() - len_at - 4) as u32;
     out[len_at..len_at + 4].copy_from_slice(&len.to_be_bytes());
     out.extend_from_slice(&states);
+    record::put_metadata(out, &families);
 }
