@@ -9,6 +9,7 @@ mod alerting;
 mod external_labels;
 mod file;
 mod global;
+mod otlp;
 mod print;
 mod remote_write;
 pub(crate) mod rule_files;
@@ -41,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) jobs: Vec<JobConfig>,
     pub(crate) alerting: AlertingConfig,
     pub(crate) remote_write: Vec<RemoteWrite>,
+    pub(crate) otlp: remote::otlp::Settings,
     /// What `rule_files` says, as paths.
     pub(crate) rule_patterns: Vec<PathBuf>,
     /// The files that these match.
@@ -91,11 +93,13 @@ impl Config {
         let remote_write = remote_write::check(path, written.remote_write.take(), names)?;
         let unsupported = unsupported::find(path, &written, &remote_write);
         let remote_write: Vec<RemoteWrite> = remote_write.into_iter().map(|section| section.value).collect();
+        let otlp = otlp::check(path, written.otlp.take(), names)?;
         let sections = print::Sections {
             global: &global,
             alerting: &alerting,
             storage: &storage,
             remote_write: &remote_write,
+            otlp: &otlp,
             jobs: &jobs[..in_file],
         };
         let yaml = print::to_yaml(&written, directory, &sections)
@@ -107,6 +111,7 @@ impl Config {
             jobs,
             alerting,
             remote_write,
+            otlp,
             rule_patterns,
             rule_files,
             rules,

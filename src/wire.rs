@@ -10,6 +10,7 @@ mod base;
 mod chunks;
 mod features;
 mod options;
+mod otlp;
 mod remote_write;
 mod status;
 mod storage;
@@ -80,6 +81,7 @@ struct Program {
     query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     sender: Arc<Sender>,
+    otlp_receiver: Option<Arc<otlp::Receiver>>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
     /// Where links to this server lead, without a slash at the end.
@@ -106,10 +108,12 @@ impl Program {
         let engine = base.engine(&reloader, &query_log)?;
         let notifier = base.notifier()?;
         let rules = base.rules(&engine, &notifier)?;
+        let otlp_receiver = base.otlp_receiver()?;
         let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
             read_server: base.read_server()?,
             write_receiver: base.write_receiver()?,
+            otlp_receiver: otlp_receiver.clone(),
             storage: Arc::new(base.storage.clone()),
             local_storage: Arc::new(base.storage.clone()),
             exemplars: Arc::new(base.storage.clone()),
@@ -141,6 +145,7 @@ impl Program {
             query_log,
             scraping,
             sender,
+            otlp_receiver,
             rules,
             notifier,
             external_url,
@@ -214,7 +219,9 @@ impl Program {
             storage::Limits { storage: self.base.storage.clone(), flags: Arc::clone(&self.base.flags) };
         let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
         let sending = remote_write::Sending(Arc::clone(&self.sender));
+        let receiving = otlp::Receiving(self.otlp_receiver.clone());
         let parts: Vec<Box<dyn Part>> = vec![
+            Box::new(receiving),
             Box::new(limits),
             Box::new(sending),
             Box::new(logging),

@@ -138,6 +138,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     api_endpoint("/api/v1/admin/tsdb/snapshot", POST_PUT, v1::admin::snapshot),
     gated("/api/v1/read", POST, Handler::Stream(v1::read::read)),
     gated("/api/v1/write", POST, Handler::Upload(v1::write::write)),
+    gated("/api/v1/otlp/v1/metrics", POST, Handler::Upload(v1::otlp::metrics)),
     open("/api/v1/status/walreplay", GET, Handler::ApiUncompressed(v1::tsdb::wal_replay)),
     open("/api/v1/notifications", GET, Handler::ApiUncompressed(v1::notifications::notifications)),
     open("/api/v1/notifications/live", GET, Handler::Inline(v1::notifications::live)),

@@ -66,6 +66,8 @@ pub struct Parts {
     pub read_server: Arc<remote::read::Server>,
     /// Takes remote write; `None` if that isn't switched on.
     pub write_receiver: Option<Arc<remote::write::Receiver>>,
+    /// Takes OTLP; `None` if that isn't switched on.
+    pub otlp_receiver: Option<Arc<remote::otlp::Receiver>>,
     /// Answers queries.
     pub engine: Arc<Engine>,
     /// What is scraped.

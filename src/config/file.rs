@@ -30,7 +30,7 @@ pub(super) struct File {
     pub(super) tracing: Opaque,
     pub(super) remote_write: Option<WrittenRemoteWrite>,
     pub(super) remote_read: Opaque,
-    pub(super) otlp: Opaque,
+    pub(super) otlp: Option<Spanned<remote::otlp::Settings>>,
 }
 
 /// `runtime`: settings of a Go program, which have no effect here.

@@ -40,7 +40,7 @@ struct Printed<'a> {
     remote_write: &'a [RemoteWrite],
     #[serde(skip_serializing_if = "Option::is_none")]
     remote_read: Option<&'a Value>,
-    otlp: Value,
+    otlp: &'a remote::otlp::Settings,
 }
 
 #[derive(Serialize)]
@@ -91,6 +91,7 @@ pub(super) struct Sections<'a> {
     pub(super) alerting: &'a AlertingConfig,
     pub(super) storage: &'a StorageConfig,
     pub(super) remote_write: &'a [RemoteWrite],
+    pub(super) otlp: &'a remote::otlp::Settings,
     /// Those of the file itself.
     pub(super) jobs: &'a [JobConfig],
 }
@@ -117,10 +118,7 @@ pub(super) fn to_yaml(
         tracing: opaque(&written.tracing),
         remote_write: sections.remote_write,
         remote_read: opaque(&written.remote_read),
-        otlp: match opaque(&written.otlp) {
-            Some(otlp) => otlp.clone(),
-            None => json!({ "translation_strategy": "UnderscoreEscapingWithSuffixes" }),
-        },
+        otlp: sections.otlp,
     };
     serde_saphyr::to_string(&printed)
 }

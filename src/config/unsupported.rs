@@ -38,7 +38,6 @@ pub(super) fn find(file: &Path, written: &File, remote_write: &[Spanned<RemoteWr
     }
     found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
-    found.opaque(&written.otlp, "otlp", "OTLP isn't received yet");
     found.storage(written);
     found.all
 }

@@ -16,7 +16,7 @@ use rules::notify::{self, Notifier};
 use tokio::runtime::Handle;
 
 use super::storage::Storage;
-use super::{chunks, options, remote_write, status};
+use super::{chunks, options, otlp, remote_write, status};
 use crate::config::Config;
 use crate::flags::Flags;
 use crate::query_log::QueryLog;
@@ -73,6 +73,16 @@ impl Base {
         let options = ReceiverOptions { accepted: accepted.clone(), names: ValidationScheme::Utf8 };
         let appender = Arc::new(self.storage.clone());
         Ok(Some(Arc::new(Receiver::new(options, appender, Arc::clone(&self.clock), &self.registry)?)))
+    }
+
+    /// Takes OTLP, if that is switched on.
+    pub(super) fn otlp_receiver(&self) -> anyhow::Result<Option<Arc<otlp::Receiver>>> {
+        if !self.flags.web.enable_otlp_receiver {
+            return Ok(None);
+        }
+        let (appender, clock) = (Arc::new(self.storage.clone()), Arc::clone(&self.clock));
+        let receiver = otlp::Receiver::new(options::otlp(&self.flags), appender, clock, &self.registry)?;
+        Ok(Some(Arc::new(receiver)))
     }
 
     pub(super) fn read_server(&self) -> anyhow::Result<Arc<remote::read::Server>> {

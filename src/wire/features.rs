@@ -11,12 +11,10 @@ const FIXED: &[(&str, &[(&str, bool)])] = &[
             ("label_values_match", true),
             ("query_stats", true),
             ("query_warnings", true),
-            ("otlp_write_receiver", false),
             ("time_range_labels", true),
             ("time_range_series", true),
         ],
     ),
-    ("otlp_receiver", &[("delta_conversion", false), ("native_delta_ingestion", false)]),
     ("rules", &[("concurrent_rule_eval", false), ("keep_firing_for", false), ("query_offset", false)]),
     ("tsdb", &[("exemplar_storage", false)]),
 ];
@@ -32,7 +30,16 @@ pub(super) fn by_category(flags: &BTreeMap<String, String>) -> BTreeMap<String, 
     let api = all.entry("api".to_owned()).or_default();
     api.insert("admin".to_owned(), is_on("web.enable-admin-api"));
     api.insert("remote_write_receiver".to_owned(), is_on("web.enable-remote-write-receiver"));
+    api.insert("otlp_write_receiver".to_owned(), is_on("web.enable-otlp-receiver"));
     api.insert("lifecycle".to_owned(), is_on("web.enable-lifecycle"));
+    let has = |feature: &str| {
+        flags.get("enable-feature").is_some_and(|features| features.split(',').any(|name| name == feature))
+    };
+    let otlp = [
+        ("delta_conversion", has("otlp-deltatocumulative")),
+        ("native_delta_ingestion", has("otlp-native-delta-ingestion")),
+    ];
+    all.insert("otlp_receiver".to_owned(), owned(&otlp));
     let program =
         [("agent_mode", false), ("auto_reload_config", is_on("config.auto-reload")), ("server_mode", true)];
     all.insert("prometheus".to_owned(), owned(&program));

@@ -9,6 +9,7 @@ mod bad_target;
 mod check_config;
 mod command_line;
 mod commands;
+mod otlp;
 mod query_log;
 mod real_targets;
 mod reload;

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod labels;
 pub(crate) mod metadata;
 pub(crate) mod notifications;
+pub(crate) mod otlp;
 pub(crate) mod parse;
 pub(crate) mod query;
 pub(crate) mod read;
