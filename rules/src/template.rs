@@ -29,6 +29,7 @@ use model::time::TimestampMs;
 pub(crate) use self::builtins::escape_query;
 use self::functions::Library;
 use self::value::Value;
+pub(crate) use self::value::duration_text;
 
 /// Evaluates what templates ask with `query`.
 pub trait QuerySource {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alertmanager;
 mod bad_data_dir;
 mod bad_queries;
 mod bad_target;
