@@ -26,6 +26,7 @@ impl Queryable for Endless {
 }
 
 impl Querier for Endless {
+    #[expect(clippy::disallowed_methods, reason = "what is waited for is another thread")]
     fn select(&self, _: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
         while !hints.cancel.is_cancelled() {
             std::thread::sleep(LOOK_AGAIN);
