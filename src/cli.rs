@@ -4,8 +4,10 @@
 //! that whatever follows.
 
 mod check;
+mod debug;
 mod http;
 mod promql;
+mod push;
 mod query;
 mod rules;
 mod serve;
@@ -61,10 +63,20 @@ enum Command {
         #[command(subcommand)]
         what: check::Check,
     },
+    /// Fetch what tells how a server is doing, into an archive
+    Debug {
+        #[command(subcommand)]
+        what: debug::Debug,
+    },
     /// Write expressions anew, or show how they are evaluated
     Promql {
         #[command(subcommand)]
         what: promql::Promql,
+    },
+    /// Send samples to a server
+    Push {
+        #[command(subcommand)]
+        what: push::Push,
     },
     /// Ask a server
     Query(query::Query),
@@ -97,7 +109,9 @@ fn tool(args: &[String]) -> ExitCode {
     let features = features(&tool.features);
     match tool.command {
         Command::Check { what } => check::run(what, features),
+        Command::Debug { what } => debug::run(&what),
         Command::Promql { what } => promql::run(what, features),
+        Command::Push { what } => push::run(&what),
         Command::Query(query) => query::run(&query),
         Command::Rules { what } => rules::run(what, features),
         Command::Test { what } => test::run(what, features),

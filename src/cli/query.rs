@@ -2,11 +2,14 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's answers")]
 
+mod analyze;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use model::duration::PromDuration;
 use model::time::{Clock, SystemClock};
 use serde_json::Value;
 
@@ -97,6 +100,28 @@ enum Question {
         /// The label
         name: String,
     },
+    /// Tell how many buckets of histograms are used
+    Analyze(Analyze),
+}
+
+/// How much of a histogram's buckets is used.
+#[derive(Args)]
+pub(super) struct Analyze {
+    /// URL of the server
+    #[arg(long)]
+    pub(super) server: String,
+    /// Type of metric; `histogram` is the only one
+    #[arg(long = "type")]
+    pub(super) kind: String,
+    /// How far back to look
+    #[arg(long, default_value = "1h")]
+    pub(super) duration: PromDuration,
+    /// The end, as seconds or RFC 3339; now by default
+    #[arg(long)]
+    pub(super) time: Option<String>,
+    /// A selector; can be repeated
+    #[arg(long = "match", required = true)]
+    pub(super) selectors: Vec<String>,
 }
 
 /// Asks.
@@ -134,6 +159,11 @@ fn ask(query: &Query) -> anyhow::Result<()> {
             let answer = data(server, &path, &selection(selectors, start, end))?;
             let values = answer.as_array().into_iter().flatten().filter_map(Value::as_str);
             print_list(&answer, values.map(str::to_owned), query.format)
+        }
+        Question::Analyze(what) => {
+            let ask = |form: &[(&str, String)]| data(&what.server, "/api/v1/query", form);
+            print!("{}", analyze::analyze(what, &ask)?);
+            Ok(())
         }
     }
 }

@@ -184,3 +184,53 @@ fn rules_are_replayed_over_what_is_stored() {
     let left = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("tmp_")), "a sandbox is left");
 }
+
+#[test]
+fn an_exposition_is_pushed_and_its_histograms_are_analysed() {
+    let home = Home::new("");
+    let server = Server::start(&home, &["--web.enable-remote-write-receiver"]);
+    let url = format!("http://{}", server.address());
+    let exposition = |below: u64, all: u64| {
+        format!(
+            "# TYPE took histogram\ntook_bucket{{le=\"1\"}} {below}\ntook_bucket{{le=\"+Inf\"}} {all}\ntook_sum 9\ntook_count {all}\n"
+        )
+    };
+    for (message, below, all) in [("prometheus.WriteRequest", 2, 3), ("io.prometheus.write.v2.Request", 4, 4)]
+    {
+        std::fs::write(home.path().join("took.txt"), exposition(below, all)).unwrap();
+        let message = format!("--protobuf_message={message}");
+        let pushed = home.run(&["push", "metrics", "--label=job=batch", &message, &url, "took.txt"]);
+        let told = String::from_utf8(pushed.stdout).unwrap();
+        assert_eq!(
+            told,
+            "Parsing metrics file took.txt\n  SUCCESS: metrics file took.txt pushed to remote write.\n"
+        );
+        assert_eq!(server.value("took_count{job='batch'}"), Some(all as f64));
+    }
+    let analyze = ["query", "analyze", "--server", &url, "--type=histogram", "--match=took_bucket"];
+    let report = String::from_utf8(home.run(&analyze).stdout).unwrap();
+    assert!(report.contains("- took_bucket{job=\"batch\"} (classic): 1/1.500/2\n"), "{report}");
+    let refused = home.run(&["push", "metrics", "--remote-write.path=/nowhere", &url, "took.txt"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("FAILED: server returned HTTP status 404 Not Found"), "{told}");
+}
+
+#[test]
+fn what_tells_of_a_server_is_put_into_an_archive() {
+    let home = Home::new("");
+    let server = Server::start(&home, &[]);
+    let collected = home.run(&["debug", "all", server.address()]);
+    let told = String::from_utf8(collected.stdout).unwrap();
+    assert!(told.ends_with("all files written in \"debug.tar.gz\".\n"), "{told}");
+    let left_out = String::from_utf8(collected.stderr).unwrap();
+    assert!(left_out.contains("the server has no /debug/pprof/heap"), "{left_out}");
+    let archive = std::fs::File::open(home.path().join("debug.tar.gz")).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+    let names: Vec<_> = names.collect();
+    assert!(
+        names.contains(&"metrics.txt".to_owned()) && names.contains(&"queries.json".to_owned()),
+        "{names:?}"
+    );
+}

@@ -27,6 +27,7 @@ mod metadata_task;
 mod metrics;
 mod post;
 mod reader;
+mod request;
 mod sending;
 mod series;
 mod shard;
@@ -46,6 +47,7 @@ use tokio::task::JoinSet;
 
 pub use config::{EndpointConfig, MetadataConfig, QueueConfig};
 pub use metadata::MetadataSource;
+pub use request::request;
 
 use endpoint::{Endpoint, Parts};
 use metrics::Metrics;

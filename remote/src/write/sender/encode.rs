@@ -46,6 +46,24 @@ impl Encoder {
     /// A compressed 1.0 request with metadata.
     pub(super) fn metadata(&mut self, families: &[(String, Metadata)]) -> Bytes {
         self.message.clear();
+        self.put_metadata_v1(families);
+        compress(&self.message)
+    }
+
+    /// A compressed request with both.
+    pub(super) fn all(&mut self, version: Version, items: &[Item], families: &[(String, Metadata)]) -> Bytes {
+        self.message.clear();
+        match version {
+            Version::V1 => {
+                items.iter().for_each(|item| self.put_series_v1(item));
+                self.put_metadata_v1(families);
+            }
+            Version::V2 => self.put_request_v2(items, &Families::new(families.to_vec())),
+        }
+        compress(&self.message)
+    }
+
+    fn put_metadata_v1(&mut self, families: &[(String, Metadata)]) {
         for (name, metadata) in families {
             self.part.clear();
             put_varint_field(&mut self.part, 1, metadata.metric_type.number().into());
@@ -56,7 +74,6 @@ impl Encoder {
             }
             put_bytes(&mut self.message, 3, &self.part);
         }
-        compress(&self.message)
     }
 
     fn put_series_v1(&mut self, item: &Item) {

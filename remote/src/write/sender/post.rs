@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::Client;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -14,7 +14,7 @@ use super::config::EndpointConfig;
 use super::item::Counts;
 use crate::write::Version;
 
-const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
+pub(super) const VERSION_HEADER: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
 const HISTOGRAMS_WRITTEN: HeaderName =
@@ -63,13 +63,7 @@ impl Poster {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
             headers.insert(name, HeaderValue::from_str(value).map_err(|error| error.to_string())?);
         }
-        let (content_type, version) = match config.version {
-            Version::V1 => ("application/x-protobuf", "0.1.0"),
-            Version::V2 => ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"),
-        };
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));
-        headers.insert(VERSION, HeaderValue::from_static(version));
+        headers.extend(config.version.headers());
         Ok(Poster {
             client,
             url: config.url.clone(),
