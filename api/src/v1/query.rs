@@ -82,7 +82,9 @@ fn with_shared_parameters(call: &Call, mut request: QueryRequest) -> Result<Quer
 /// Evaluates a query.
 fn run(app: &App, call: &Call, request: &QueryRequest, limit: usize) -> ApiResult {
     let (stats, stats_warning) = stats_level(call.form.get("stats"));
-    app.usage.record(&request.query, &app.parts.engine.options().features, app.parts.clock.now_ms());
+    if let Ok(expr) = app.parts.engine.parse(&request.query) {
+        app.usage.record(&expr, app.parts.clock.now_ms());
+    }
     let QueryResult { mut value, annotations, stats: counted } =
         app.parts.engine.query(&*app.parts.storage, request).map_err(query_error)?;
     let mut warnings = capped(annotations.warnings(&request.query), "warning");

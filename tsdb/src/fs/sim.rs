@@ -414,6 +414,14 @@ impl FsFile for SimFile {
         })?
     }
 
+    fn view(&self, len: u64) -> io::Result<ByteView> {
+        self.fs.0.lock().read()?;
+        self.with(|node| {
+            let bytes = usize::try_from(len).ok().and_then(|len| node.live.get(..len));
+            Ok(ByteView::from_vec(bytes.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec()))
+        })?
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let changed = self.fs.0.lock().change(true);
         match changed {

@@ -136,7 +136,7 @@ impl Head {
             let tombstones = Arc::clone(&self.tombstones.read());
             let mut sets = Vec::with_capacity(selections.len());
             for (Selection { hints, .. }, series) in selections.iter().zip(&mut found.series) {
-                let mut set = HeadSeries::new(self, &tombstones, &found.symbols);
+                let mut set = HeadSeries::new(self, &tombstones, &found.symbols, &hints.cancel);
                 self.note_series(series.as_deref_mut().unwrap_or_default(), &mut set, &hints.cancel)?;
                 sets.push(set);
             }
