@@ -12,6 +12,7 @@ mod otlp;
 mod query_log;
 mod real_targets;
 mod reload;
+mod remote_read;
 mod restart;
 mod seeds;
 mod server;

@@ -7,11 +7,11 @@ use crate::server::{Home, Server, wait_for};
 use crate::target::job;
 
 /// A program that is ended with the test.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Program {
     /// `None` if it isn't installed.
-    fn start(command: &mut Command) -> Option<Program> {
+    pub(crate) fn start(command: &mut Command) -> Option<Program> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().ok().map(Program)
     }
@@ -25,7 +25,7 @@ impl Drop for Program {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
