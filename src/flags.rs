@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use model::byte_size::ByteSize;
 use model::duration::PromDuration;
+use remote::otlp::DeltaHandling;
 use remote::read::ReadOptions;
 use remote::write::Version;
 
@@ -37,6 +38,8 @@ pub(crate) enum Stop {
     Print(String),
     /// The command line is wrong: this text, on standard error.
     Usage(String),
+    /// Features that exclude each other: this text, on standard error.
+    Conflict(String),
 }
 
 /// The server's flags, with their types.
@@ -74,6 +77,7 @@ pub(crate) struct WebFlags {
     pub(crate) cors_origin: String,
     /// `None` if remote write isn't accepted.
     pub(crate) remote_write_versions: Option<Vec<Version>>,
+    pub(crate) enable_otlp_receiver: bool,
     pub(crate) max_notification_subscribers: usize,
     pub(crate) page_title: String,
     pub(crate) search_limit_max: usize,
@@ -133,6 +137,7 @@ pub(crate) struct Features {
     pub(crate) extra_scrape_metrics: bool,
     pub(crate) exemplar_storage: bool,
     pub(crate) search_api: bool,
+    pub(crate) otlp_deltas: DeltaHandling,
     pub(crate) promql: promql::features::Features,
     /// Names that no feature has: a warning in the log.
     pub(crate) unknown: Vec<String>,
@@ -238,6 +243,12 @@ impl Values {
                 Some(_) if name == "extra-scrape-metrics" => features.extra_scrape_metrics = true,
                 Some(_) if name == "exemplar-storage" => features.exemplar_storage = true,
                 Some(_) if name == "search-api" => features.search_api = true,
+                Some(_) if name == "otlp-deltatocumulative" => {
+                    set_deltas(&mut features, DeltaHandling::Cumulative)?;
+                }
+                Some(_) if name == "otlp-native-delta-ingestion" => {
+                    set_deltas(&mut features, DeltaHandling::Native)?;
+                }
                 Some(_) => {
                     enable_promql_feature(name, &mut features.promql);
                 }
@@ -270,6 +281,7 @@ impl Values {
                 remote_write_versions: self
                     .switch("web.enable-remote-write-receiver")
                     .then(|| self.remote_write_versions()),
+                enable_otlp_receiver: self.switch("web.enable-otlp-receiver"),
                 max_notification_subscribers: self.integer("web.max-notifications-subscribers"),
                 search_limit_max: self.integer("web.search.max-limit"),
                 page_title: self.text("web.page-title").to_owned(),
@@ -386,6 +398,17 @@ impl Values {
     fn integer(&self, name: &str) -> usize {
         self.text(name).parse().unwrap_or(0)
     }
+}
+
+/// Says what becomes of OTLP's deltas, unless another feature has said otherwise.
+fn set_deltas(features: &mut Features, deltas: DeltaHandling) -> Result<(), Stop> {
+    if ![DeltaHandling::Refuse, deltas].contains(&features.otlp_deltas) {
+        let what =
+            "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time";
+        return Err(Stop::Conflict(format!("Error parsing feature list: {what}")));
+    }
+    features.otlp_deltas = deltas;
+    Ok(())
 }
 
 /// Switches on a feature of PromQL; false if it has none of this name.
@@ -622,6 +645,16 @@ mod tests {
         assert_eq!(flags.features.unknown, ["nonsense"]);
         let flags = parse(&["--enable-feature=auto-reload-config"]).unwrap();
         assert_eq!(flags.auto_reload_interval, Some(Duration::from_secs(30)));
+        let flags = parse(&["--enable-feature=otlp-deltatocumulative"]).unwrap();
+        assert_eq!(flags.features.otlp_deltas, DeltaHandling::Cumulative);
+        assert_eq!(
+            parse(&["--enable-feature=otlp-deltatocumulative,otlp-native-delta-ingestion"]).unwrap_err(),
+            Stop::Conflict(
+                "Error parsing feature list: cannot enable otlp-deltatocumulative and \
+                 otlp-native-delta-ingestion features at the same time"
+                    .to_owned()
+            )
+        );
         assert!(refused(&["--enable-feature=old-ui"]).starts_with("feature old-ui is not supported yet"));
     }
 

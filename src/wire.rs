@@ -10,6 +10,8 @@ mod base;
 mod chunks;
 mod features;
 mod options;
+mod otlp;
+mod remote_read;
 mod remote_write;
 mod status;
 mod storage;
@@ -23,7 +25,9 @@ use anyhow::{Context, Error};
 use api::notifications::{Notifications, SHUTTING_DOWN, STARTING_UP};
 use api::readiness::{Phase, Readiness};
 use api::{Parts, Server};
+use model::storage::Queryable;
 use promql::engine::Engine;
+use remote::read::Merged;
 use remote::write::sender::Sender;
 use rules::notify::Notifier;
 use tokio::runtime::{Builder, Handle};
@@ -80,6 +84,8 @@ struct Program {
     query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     sender: Arc<Sender>,
+    merged: Arc<Merged>,
+    otlp_receiver: Option<Arc<otlp::Receiver>>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
     /// Where links to this server lead, without a slash at the end.
@@ -105,12 +111,15 @@ impl Program {
         let query_log = Arc::new(QueryLog::new(Arc::clone(&base.clock)));
         let engine = base.engine(&reloader, &query_log)?;
         let notifier = base.notifier()?;
-        let rules = base.rules(&engine, &notifier)?;
+        let merged = base.merged()?;
+        let rules = base.rules(&engine, &merged, &notifier)?;
+        let otlp_receiver = base.otlp_receiver()?;
         let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
             read_server: base.read_server()?,
             write_receiver: base.write_receiver()?,
-            storage: Arc::new(base.storage.clone()),
+            otlp_receiver: otlp_receiver.clone(),
+            storage: Arc::clone(&merged) as Arc<dyn Queryable>,
             local_storage: Arc::new(base.storage.clone()),
             exemplars: Arc::new(base.storage.clone()),
             engine: Arc::clone(&engine),
@@ -141,6 +150,8 @@ impl Program {
             query_log,
             scraping,
             sender,
+            merged,
+            otlp_receiver,
             rules,
             notifier,
             external_url,
@@ -214,9 +225,12 @@ impl Program {
             storage::Limits { storage: self.base.storage.clone(), flags: Arc::clone(&self.base.flags) };
         let logging = Logging { log: Arc::clone(&self.query_log), engine: Arc::clone(&self.engine) };
         let sending = remote_write::Sending(Arc::clone(&self.sender));
+        let receiving = otlp::Receiving(self.otlp_receiver.clone());
         let parts: Vec<Box<dyn Part>> = vec![
+            Box::new(receiving),
             Box::new(limits),
             Box::new(sending),
+            Box::new(remote_read::Reading(Arc::clone(&self.merged))),
             Box::new(logging),
             Box::new(scraping),
             Box::new(notifying),

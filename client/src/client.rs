@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -91,19 +92,19 @@ impl Client {
     /// still to be read; there is no timeout here.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, ClientError> {
         let (parts, mut body) = request.into_parts();
-        let mut url = parse_url(&parts.uri.to_string())?;
-        let mut method = parts.method;
-        let origin = host_of(&url);
+        let (mut uri, mut method) = (parts.uri, parts.method);
+        check_scheme(&uri)?;
+        let origin = host_of(&uri);
         for _ in 0..=REDIRECTS_MAX {
-            let trusted = is_same_site(&origin, &host_of(&url));
-            let headers = self.headers(&parts.headers, &url, trusted).await?;
-            let response = self.send_once(&method, &url, headers, body.clone()).await?;
-            let Some(next) = self.redirection(&response, &url)? else { return Ok(response) };
+            let trusted = is_same_site(&origin, &host_of(&uri));
+            let headers = self.headers(&parts.headers, &uri, trusted).await?;
+            let response = self.send_once(&method, &uri, headers, body.clone()).await?;
+            let Some(next) = self.redirection(&response, &uri)? else { return Ok(response) };
             if changes_to_get(response.status(), &method) {
                 method = Method::GET;
                 body = Bytes::new();
             }
-            url = next;
+            uri = next;
         }
         Err(ClientError::Redirect(format!("stopped after {REDIRECTS_MAX} redirects")))
     }
@@ -111,23 +112,22 @@ impl Client {
     async fn send_once(
         &self,
         method: &Method,
-        url: &Url,
+        uri: &Uri,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
-        let uri: Uri = url.as_str().parse().map_err(|_| ClientError::Url(url.to_string()))?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method.clone();
-        *request.uri_mut() = uri;
+        *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
-        let pooled = self.pooled_for(url)?;
+        let pooled = self.pooled_for(uri)?;
         pooled.client.request(request).await.map_err(ClientError::from_pool)
     }
 
     /// The pool, a new one if the certificate files have changed.
-    fn pooled_for(&self, url: &Url) -> Result<Arc<Pooled>, ClientError> {
+    fn pooled_for(&self, uri: &Uri) -> Result<Arc<Pooled>, ClientError> {
         let pooled = self.pooled.load_full();
-        if url.scheme() != "https" {
+        if uri.scheme() != Some(&Scheme::HTTPS) {
             return Ok(pooled);
         }
         let generation = self.tls.refresh()?;
@@ -140,7 +140,7 @@ impl Client {
     }
 
     /// The headers of a request. What proves who we are goes to trusted hosts only.
-    async fn headers(&self, own: &HeaderMap, url: &Url, trusted: bool) -> Result<HeaderMap, ClientError> {
+    async fn headers(&self, own: &HeaderMap, uri: &Uri, trusted: bool) -> Result<HeaderMap, ClientError> {
         let mut headers = own.clone();
         headers.remove(HOST);
         headers.insert(USER_AGENT, self.user_agent.clone());
@@ -161,8 +161,10 @@ impl Client {
                 headers.insert(AUTHORIZATION, value);
             }
         }
-        if url.scheme() == "http"
-            && let Some(value) = self.proxies.for_url(url).and_then(|proxy| proxy.authorization())
+        if uri.scheme() == Some(&Scheme::HTTP)
+            && !self.proxies.is_direct()
+            && let Some(value) =
+                self.proxies.for_url(&parse_url(uri)?).and_then(|proxy| proxy.authorization())
         {
             headers.insert(PROXY_AUTHORIZATION, value);
         }
@@ -170,15 +172,16 @@ impl Client {
     }
 
     /// Where a response redirects to, if that is to be followed.
-    fn redirection(&self, response: &Response<Incoming>, url: &Url) -> Result<Option<Url>, ClientError> {
+    fn redirection(&self, response: &Response<Incoming>, uri: &Uri) -> Result<Option<Uri>, ClientError> {
         let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let location = response.headers().get(LOCATION);
         let (true, true, Some(location)) = (self.config.follow_redirects, is_redirect, location) else {
             return Ok(None);
         };
         let text = location.to_str().unwrap_or_default();
-        match url.join(text) {
-            Ok(next) if matches!(next.scheme(), "http" | "https") => Ok(Some(next)),
+        let next: Option<Uri> = parse_url(uri)?.join(text).ok().and_then(|next| next.as_str().parse().ok());
+        match next {
+            Some(next) if check_scheme(&next).is_ok() => Ok(Some(next)),
             _ => Err(ClientError::Redirect(format!("failed to parse Location header {text:?}"))),
         }
     }
@@ -194,16 +197,21 @@ fn pool(tls_generation: u64, dial: &Dial, tls: &Arc<TlsSource>, proxies: &Arc<Pr
     Pooled { tls_generation, client }
 }
 
-fn parse_url(text: &str) -> Result<Url, ClientError> {
-    let url = Url::parse(text).map_err(|_| ClientError::Url(text.to_owned()))?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        other => Err(ClientError::Config(format!("unsupported protocol scheme {other:?}"))),
+fn check_scheme(uri: &Uri) -> Result<(), ClientError> {
+    match uri.scheme() {
+        Some(scheme) if [Scheme::HTTP, Scheme::HTTPS].contains(scheme) => Ok(()),
+        Some(other) => Err(ClientError::Config(format!("unsupported protocol scheme {:?}", other.as_str()))),
+        None => Err(ClientError::Url(uri.to_string())),
     }
 }
 
-fn host_of(url: &Url) -> String {
-    url.host_str().unwrap_or_default().to_ascii_lowercase()
+fn parse_url(uri: &Uri) -> Result<Url, ClientError> {
+    let text = uri.to_string();
+    Url::parse(&text).map_err(|_| ClientError::Url(text))
+}
+
+fn host_of(uri: &Uri) -> String {
+    uri.host().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether credentials for `origin` may go to `host`: the same, or a part of its domain.

@@ -6,6 +6,8 @@
 //!   2.0 with a table of symbols.
 //! - **receiver**: the side that is pushed to.
 //! - **sender**: the side that pushes; an **endpoint** is whom it pushes to, a **shard** one of its queues.
+//! - **OTLP**: metrics pushed in OpenTelemetry's protocol; to translate is to make Prometheus's names, labels and
+//!   samples of them.
 //! - **remote read**: samples that others ask for, as samples or as chunks in frames.
 //!
 //! # Invariants
@@ -18,8 +20,10 @@
 //! - Bytes from the network never cause a panic or an allocation that they size unchecked.
 
 mod message;
-mod protobuf;
+pub mod otlp;
+pub mod protobuf;
 pub mod read;
 mod snappy;
 pub mod wire;
+mod working;
 pub mod write;

@@ -160,6 +160,15 @@ impl<'a> Field<'a> {
         i32::try_from(unzigzag(self.varint(number)?)).map_err(|_| WireError::Overflow)
     }
 
+    /// A number of type `fixed64`.
+    #[inline]
+    pub fn fixed64(self, number: u32) -> Result<u64, WireError> {
+        match self {
+            Field::Fixed64(value) => Ok(value),
+            _ => Err(WireError::FieldType(number)),
+        }
+    }
+
     /// A float of 64 bits.
     #[inline]
     pub fn double(self, number: u32) -> Result<f64, WireError> {
@@ -176,14 +185,23 @@ impl<'a> Field<'a> {
 
     /// Adds the elements of a repeated `double`, packed or not.
     pub fn repeated_double(self, number: u32, out: &mut Vec<f64>) -> Result<(), WireError> {
+        self.extend_fixed64(number, out, f64::from_bits)
+    }
+
+    /// Adds the elements of a repeated `fixed64`, packed or not.
+    pub fn repeated_fixed64(self, number: u32, out: &mut Vec<u64>) -> Result<(), WireError> {
+        self.extend_fixed64(number, out, |value| value)
+    }
+
+    fn extend_fixed64<T>(self, number: u32, out: &mut Vec<T>, of: fn(u64) -> T) -> Result<(), WireError> {
         match self {
-            Field::Fixed64(bits) => out.push(f64::from_bits(bits)),
+            Field::Fixed64(value) => out.push(of(value)),
             Field::Bytes(bytes) => {
                 let (chunks, rest) = bytes.as_chunks::<8>();
                 if !rest.is_empty() {
                     return Err(WireError::Truncated);
                 }
-                out.extend(chunks.iter().map(|chunk| f64::from_le_bytes(*chunk)));
+                out.extend(chunks.iter().map(|chunk| of(u64::from_le_bytes(*chunk))));
             }
             _ => return Err(WireError::FieldType(number)),
         }

@@ -16,6 +16,7 @@ pub mod sender;
 mod v1;
 mod v2;
 
+pub(crate) use receiver::{FUTURE_MS_MAX, RETRY_AFTER_SECS};
 pub use receiver::{Headers, Outcome, Receiver, ReceiverOptions, Version};
 
 #[cfg(test)]

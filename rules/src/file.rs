@@ -14,7 +14,10 @@ use promql::features::Features;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
+use self::lenient::Lenient;
 use crate::template;
+
+mod lenient;
 
 /// One thing that is wrong with a rule file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +110,8 @@ pub struct CheckOptions {
     pub names: ValidationScheme,
     /// Which experimental parts of PromQL are.
     pub features: Features,
+    /// Whether fields that there aren't are passed over; else they are errors.
+    pub ignores_unknown_fields: bool,
 }
 
 /// Parses and checks a rule file. `file` is what messages call it.
@@ -115,7 +120,7 @@ pub struct CheckOptions {
 ///
 /// Everything that is wrong, in order of the text; of YAML that can't be read only the first thing.
 pub fn parse(file: &str, text: &str, options: &CheckOptions) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
-    let written = read(file, text).map_err(|error| vec![error])?;
+    let written = read(file, text, options.ignores_unknown_fields).map_err(|error| vec![error])?;
     let mut checker = Checker { file, options, errors: Vec::new() };
     let mut names = HashSet::new();
     let mut groups = Vec::new();
@@ -163,9 +168,16 @@ struct WrittenRule {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-fn read(file: &str, text: &str) -> Result<WrittenFile, RuleFileError> {
+fn read(file: &str, text: &str, ignores_unknown_fields: bool) -> Result<WrittenFile, RuleFileError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    match serde_saphyr::from_str_with_options::<Option<WrittenFile>>(text, options) {
+    let written = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        if ignores_unknown_fields {
+            Option::<WrittenFile>::deserialize(Lenient(deserializer))
+        } else {
+            Option::<WrittenFile>::deserialize(deserializer)
+        }
+    });
+    match written {
         Ok(written) => Ok(written.unwrap_or_default()),
         Err(serde_saphyr::Error::Eof { .. }) => Ok(WrittenFile::default()),
         Err(error) => {
@@ -401,5 +413,27 @@ groups:
         );
         assert_eq!(errors("groups:\n  - name: g\n    rulez: []\n").len(), 1);
         assert_eq!(errors(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_on_request_and_errors_keep_their_places() {
+        let text = "owner: us\ngroups:\n- name: g\n  team: {a: [1]}\n  rules:\n  - record: r\n    expr: up\n    note: {x: y}\n    labels: {note: kept}\n";
+        let lenient = CheckOptions { ignores_unknown_fields: true, ..CheckOptions::default() };
+        assert!(parse("r.yml", text, &CheckOptions::default()).is_err());
+        let groups = parse("r.yml", text, &lenient).unwrap();
+        assert_eq!(groups[0].rules[0].labels["note"], "kept");
+        let wrong = text.replace("expr: up", "expr: up +");
+        let errors = parse("r.yml", &wrong, &lenient).unwrap_err();
+        let strict = parse(
+            "r.yml",
+            &wrong
+                .replace("owner: us", "#")
+                .replace("team: {a: [1]}", "limit: 0")
+                .replace("note: {x: y}", "#"),
+            &CheckOptions::default(),
+        );
+        assert_eq!(errors, strict.unwrap_err());
+        let mistyped = text.replace("record: r", "record: [r]");
+        assert!(parse("r.yml", &mistyped, &lenient).unwrap_err()[0].to_string().starts_with("r.yml: 6:13: "));
     }
 }

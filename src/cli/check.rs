@@ -31,6 +31,9 @@ pub(super) enum Check {
         /// Fail with code 3 if that is found
         #[arg(long)]
         lint_fatal: bool,
+        /// Pass over fields in rule files that there aren't
+        #[arg(long)]
+        ignore_unknown_fields: bool,
         /// The files are for an agent
         #[arg(long)]
         agent: bool,
@@ -68,6 +71,9 @@ pub(super) enum Check {
         /// Fail with code 3 if that is found
         #[arg(long)]
         lint_fatal: bool,
+        /// Pass over fields in rule files that there aren't
+        #[arg(long)]
+        ignore_unknown_fields: bool,
         /// The files
         files: Vec<PathBuf>,
     },
@@ -92,18 +98,21 @@ pub(super) enum Check {
 /// Checks.
 pub(super) fn run(what: Check, features: Features) -> ExitCode {
     match what {
-        Check::Config { syntax_only, lint, lint_fatal, agent, lookback, files } => {
+        Check::Config { syntax_only, lint, lint_fatal, ignore_unknown_fields, agent, lookback, files } => {
             let asked = lint::Asked::of(&lint, true);
-            let rules = rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal };
+            let rules =
+                rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal, ignore_unknown_fields };
             let lookback = Some(lookback).filter(|_| asked.long_intervals);
             config::run(&files, &config::Options { syntax_only, agent, rules, lookback, features })
         }
         Check::Healthy { server } => health::run(&server, "/-/healthy"),
         Check::Metrics { extended, lint } => metrics::run(extended, lint != "none"),
         Check::Ready { server } => health::run(&server, "/-/ready"),
-        Check::Rules { lint, lint_fatal, files } => {
+        Check::Rules { lint, lint_fatal, ignore_unknown_fields, files } => {
             let asked = lint::Asked::of(&lint, false);
-            rules::run(&files, rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal }, features)
+            let lint =
+                rules::Lint { duplicates: asked.duplicate_rules, fatal: lint_fatal, ignore_unknown_fields };
+            rules::run(&files, lint, features)
         }
         Check::ServiceDiscovery { timeout, file, job } => service_discovery::run(&file, &job, timeout.0),
         Check::WebConfig { files } => web_config::run(&files),

@@ -23,6 +23,10 @@ pub(super) fn run(args: Vec<String>) -> ExitCode {
             eprintln!("{text}");
             return ExitCode::from(EXIT_USAGE);
         }
+        Err(Stop::Conflict(text)) => {
+            eprintln!("{text}");
+            return ExitCode::from(EXIT_FAILURE);
+        }
     };
     logging::start(flags.log_level, flags.log_json, Arc::new(SystemClock));
     for name in &flags.features.unknown {

@@ -38,6 +38,22 @@ fn an_error_names_file_line_column_and_field() {
             "global:\n  scrape_intervall: 15s\n",
             "2:3: global.scrape_intervall: unknown field `scrape_intervall`",
         ),
+        (
+            "otlp:\n  translation_strategy: None\n",
+            "2:25: otlp.translation_strategy: unsupported OTLP translation strategy \"None\"",
+        ),
+        (
+            "otlp:\n  promote_resource_attributes: [a, ' a ']\n",
+            "2:3: otlp: invalid 'promote_resource_attributes': duplicated promoted OTel resource attribute \"a\"",
+        ),
+        (
+            "otlp:\n  ignore_resource_attributes: [a]\n",
+            "2:3: otlp: 'ignore_resource_attributes' cannot be configured unless 'promote_all_resource_attributes' is true",
+        ),
+        (
+            "global:\n  metric_name_validation_scheme: legacy\notlp:\n  translation_strategy: NoTranslation\n",
+            "4:3: otlp: OTLP translation strategy \"NoTranslation\" is not allowed when UTF8 is disabled",
+        ),
         ("scrap_configs: []\n", "1:1: scrap_configs: unknown field `scrap_configs`"),
         (
             "scrape_configs:\n- job_name: a\n  static_configs:\n  - target: [x]\n",

@@ -132,6 +132,14 @@ pub(super) fn scrape(flags: &Flags) -> scrape::Options {
     }
 }
 
+/// The options of OTLP's receiver.
+pub(super) fn otlp(flags: &Flags) -> remote::otlp::ReceiverOptions {
+    remote::otlp::ReceiverOptions {
+        deltas: flags.features.otlp_deltas,
+        lookback_ms: flags.query.lookback_delta.as_millis() as i64,
+    }
+}
+
 /// The options of the database.
 pub(super) fn storage(flags: &Flags, config: &Config) -> tsdb::Options {
     let retention = retention(flags, config);

@@ -429,6 +429,7 @@ pub(crate) fn parts(storage: FakeStorage) -> Parts {
         exemplars: program.clone(),
         read_server: Arc::new(read_server),
         write_receiver: None,
+        otlp_receiver: None,
         engine: Arc::new(Engine::new(EngineOptions::default())),
         targets: program.clone(),
         alerts: program.clone(),

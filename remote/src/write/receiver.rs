@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use model::labels::{Labels, METRIC_NAME};
 use model::metadata::MetricFamily;
@@ -20,14 +20,15 @@ use super::{v1, v2};
 use crate::message::{histogram, sample};
 use crate::snappy::decompress;
 use crate::wire::{Fields, WireError};
+use crate::working::Working;
 
 /// Requests that are worked on at the same time; each holds its body and its batch. Others are told to come
 /// again, which holds the sender back.
 const CONCURRENT_MAX: usize = 64;
 /// When a sender is told to come again, in seconds.
-const RETRY_AFTER_SECS: u64 = 1;
+pub(crate) const RETRY_AFTER_SECS: u64 = 1;
 /// How far a sample may lie in the future.
-const FUTURE_MS_MAX: i64 = 10 * 60_000;
+pub(crate) const FUTURE_MS_MAX: i64 = 10 * 60_000;
 /// The most series that are named in an answer; the rest is counted.
 const ERRORS_SHOWN: usize = 10;
 
@@ -155,7 +156,7 @@ impl Receiver {
             Ok(version) => version,
             Err(message) => return Outcome::refused(415, message),
         };
-        let _working = match Working::begin(&self.working) {
+        let _working = match Working::begin(&self.working, CONCURRENT_MAX) {
             Some(working) => working,
             None => {
                 let mut outcome = Outcome::refused(503, "too many remote write requests at the same time");
@@ -250,22 +251,6 @@ impl Receiver {
         for (key, hash) in &request.metadata {
             self.cache.note_metadata(*key, *hash);
         }
-    }
-}
-
-/// A place among the requests that are worked on.
-struct Working<'a>(&'a AtomicUsize);
-
-impl<'a> Working<'a> {
-    fn begin(count: &'a AtomicUsize) -> Option<Self> {
-        let working = Working(count);
-        (count.fetch_add(1, Ordering::Relaxed) < CONCURRENT_MAX).then_some(working)
-    }
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

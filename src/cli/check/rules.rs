@@ -16,11 +16,14 @@ pub(super) struct Lint {
     pub(super) duplicates: bool,
     /// Whether what was found makes the check fail.
     pub(super) fatal: bool,
+    /// Whether unknown fields are none of what is looked for.
+    pub(super) ignore_unknown_fields: bool,
 }
 
 /// Checks files, or standard input if there are none.
 pub(super) fn run(files: &[PathBuf], lint: Lint, features: Features) -> ExitCode {
-    let options = CheckOptions { features, ..CheckOptions::default() };
+    let ignores_unknown_fields = lint.ignore_unknown_fields;
+    let options = CheckOptions { features, ignores_unknown_fields, ..CheckOptions::default() };
     let mut worst = Found::Nothing;
     if files.is_empty() {
         println!("Checking standard input");
