@@ -34,6 +34,11 @@ impl Client {
         send(&self.address, "POST", path, kind, form).unwrap_or_default()
     }
 
+    /// Posts bytes, and gives back the status, the head and the bytes of the answer.
+    pub(crate) fn exchange(&self, path: &str, headers: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
+        exchange(&self.address, "POST", path, headers, body).unwrap_or_default()
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         self.request("GET", path)
     }
@@ -81,17 +86,30 @@ fn send(
     headers: &str,
     body: &str,
 ) -> std::io::Result<(u16, String)> {
+    let (status, _, body) = exchange(address, method, path, headers, body.as_bytes())?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// As [`send`], with bytes; with the answer's head.
+fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, String, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n"
     )?;
+    stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(answer.len());
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Ok((status, body.to_owned()))
+    Ok((status, head, answer.get(end + 4..).unwrap_or_default().to_vec()))
 }

@@ -16,6 +16,7 @@ mod program;
 mod query_log;
 mod real_targets;
 mod reload;
+mod remote_read;
 mod restart;
 mod seeds;
 mod server;
