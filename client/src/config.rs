@@ -110,19 +110,35 @@ impl HttpClientConfig {
     }
 
     /// Every file that the block names, so that a check of the configuration can look for them.
-    pub fn files(&self) -> Vec<&str> {
-        let mut files: Vec<&str> = Vec::new();
-        files.extend(self.basic_auth.iter().flat_map(|a| [&*a.username_file, &*a.password_file]));
-        files.extend(self.authorization.iter().map(|a| &*a.credentials_file));
+    pub fn files(&self) -> Vec<(FileUse, &str)> {
+        use FileUse::{Credentials, Other};
+        let mut files: Vec<(FileUse, &str)> = Vec::new();
+        let mut others: Vec<&str> = Vec::new();
+        others.extend(self.basic_auth.iter().flat_map(|a| [&*a.username_file, &*a.password_file]));
+        files.extend(self.authorization.iter().map(|a| (Credentials, &*a.credentials_file)));
         if let Some(oauth2) = &self.oauth2 {
-            files.extend([&*oauth2.client_secret_file, &*oauth2.client_certificate_key_file]);
-            files.extend(oauth2.tls_config.iter().flat_map(TlsConfig::files));
+            others.extend([&*oauth2.client_secret_file, &*oauth2.client_certificate_key_file]);
+            others.extend(oauth2.tls_config.iter().flat_map(TlsConfig::files).map(|(_, file)| file));
         }
+        others.extend(self.http_headers.values().flat_map(|h| h.files.iter().map(String::as_str)));
         files.extend(self.tls_config.iter().flat_map(TlsConfig::files));
-        files.extend(self.http_headers.values().flat_map(|h| h.files.iter().map(String::as_str)));
-        files.retain(|file| !file.is_empty());
+        files.extend(others.into_iter().map(|file| (Other, file)));
+        files.retain(|(_, file)| !file.is_empty());
         files
     }
+}
+
+/// What a file is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileUse {
+    /// The credentials of `authorization`.
+    Credentials,
+    /// The certificate by which servers know the client.
+    ClientCertificate,
+    /// Its key.
+    ClientKey,
+    /// Any other.
+    Other,
 }
 
 impl<'de> Deserialize<'de> for HttpClientConfig {
@@ -429,6 +445,6 @@ mod tests {
     fn relative_paths_are_taken_from_the_directory() {
         let mut config = read("{authorization: {credentials_file: a}, tls_config: {ca_file: /b}}").unwrap();
         config.set_directory(Path::new("/etc/x"));
-        assert_eq!(config.files(), ["/etc/x/a", "/b"]);
+        assert_eq!(config.files(), [(FileUse::Credentials, "/etc/x/a"), (FileUse::Other, "/b")]);
     }
 }

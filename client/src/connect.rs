@@ -125,7 +125,7 @@ impl Connector {
             }
         };
         // A request that a proxy forwards, rather than tunnels, names the whole URL.
-        let forwarded = !is_https && proxy.is_some();
+        let forwarded = !is_https && proxy.is_some_and(|proxy| !proxy.speaks_socks());
         if !is_https {
             return Ok(PooledStream { io: TokioIo::new(stream), forwarded, is_http2: false, _open: open });
         }
@@ -142,6 +142,9 @@ impl Connector {
         port: u16,
         is_https: bool,
     ) -> Result<Box<dyn Stream>, ClientError> {
+        if proxy.speaks_socks() {
+            return proxy.socks(stream, host, port).await;
+        }
         let mut stream = stream;
         if proxy.speaks_tls() {
             let (encrypted, _) = self.tls.connect(proxy.host(), stream).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_socks::tcp::Socks5Stream;
 use url::{Host, Url};
 
 use crate::auth::{basic_value, sensitive};
@@ -14,6 +15,8 @@ use crate::config::{ProxyConfig, Secret};
 use crate::connect::Stream;
 use crate::error::ClientError;
 
+/// The port of a SOCKS proxy whose URL has none.
+const SOCKS_PORT: u16 = 1080;
 /// The most bytes of a proxy's answer to `CONNECT`.
 const CONNECT_ANSWER_BYTES_MAX: usize = 8 << 10;
 
@@ -162,9 +165,11 @@ impl Proxy {
         let url = Url::parse(&with_scheme)
             .map_err(|error| ClientError::Config(format!("invalid proxy URL {text:?}: {error}")))?;
         match url.scheme() {
-            "http" | "https" => Ok(Some(Proxy { url, connect_headers: connect_headers.clone() })),
+            "http" | "https" | "socks5" | "socks5h" => {
+                Ok(Some(Proxy { url, connect_headers: connect_headers.clone() }))
+            }
             other => Err(ClientError::Config(format!(
-                "proxy scheme {other:?} is not supported, supported are: http, https"
+                "proxy scheme {other:?} is not supported, supported are: http, https, socks5, socks5h"
             ))),
         }
     }
@@ -174,21 +179,53 @@ impl Proxy {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.url.port_or_known_default().unwrap_or(80)
+        self.url.port_or_known_default().unwrap_or(SOCKS_PORT)
+    }
+
+    /// Whether it passes on bytes of any kind, and knows nothing of requests.
+    pub(crate) fn speaks_socks(&self) -> bool {
+        self.url.scheme().starts_with("socks")
     }
 
     pub(crate) fn speaks_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
 
-    /// The header that says who we are, if the proxy's URL does.
-    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+    /// User and password, if the proxy's URL has them.
+    fn credentials(&self) -> Option<(String, String)> {
         if self.url.username().is_empty() {
             return None;
         }
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let password = decode(self.url.password().unwrap_or_default());
-        sensitive(&basic_value(&decode(self.url.username()), &password)).ok()
+        Some((decode(self.url.username()), decode(self.url.password().unwrap_or_default())))
+    }
+
+    /// The header that says who we are, if the proxy's URL does.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        let (user, password) = self.credentials().filter(|_| !self.speaks_socks())?;
+        sensitive(&basic_value(&user, &password)).ok()
+    }
+
+    /// Asks a SOCKS proxy for a connection to a host, whose name it resolves.
+    pub(crate) async fn socks(
+        &self,
+        stream: Box<dyn Stream>,
+        host: &str,
+        port: u16,
+    ) -> Result<Box<dyn Stream>, ClientError> {
+        let plain_host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let connected = match self.credentials() {
+            None => Socks5Stream::connect_with_socket(stream, (plain_host, port)).await,
+            Some((user, password)) => {
+                let target = (plain_host, port);
+                Socks5Stream::connect_with_password_and_socket(stream, target, &user, &password).await
+            }
+        };
+        let connected = connected.map_err(|error| {
+            let (proxy, proxy_port) = (self.host(), self.port());
+            ClientError::Connect(format!("socks connect tcp {proxy}:{proxy_port}->{host}:{port}: {error}"))
+        })?;
+        Ok(connected.into_inner())
     }
 
     /// Asks the proxy for a connection to a host.

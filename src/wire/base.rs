@@ -149,7 +149,7 @@ impl Base {
     }
 
     pub(super) fn configuration(&self, reloader: &Arc<Reloader>) -> Arc<status::Configuration> {
-        Arc::new(status::Configuration { reloader: Arc::clone(reloader), flags: self.flags.all.clone() })
+        Arc::new(status::Configuration { reloader: Arc::clone(reloader), flags: Arc::clone(&self.flags) })
     }
 
     pub(super) fn runtime(&self, reloader: &Arc<Reloader>, threads: usize) -> Arc<status::Runtime> {

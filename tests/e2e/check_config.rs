@@ -23,15 +23,39 @@ fn good_and_bad_files_are_told_apart_as_promtool_does() {
 }
 
 #[test]
-fn files_that_a_configuration_names_have_to_be_there() {
-    let home =
-        Home::new("scrape_configs: [{job_name: a, basic_auth: {username: u, password_file: secret}}]\n");
-    let output = home.run(&["check", "config", "prometheus.yml"]);
-    assert_eq!(output.status.code(), Some(1));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("\"secret\""), "{errors}");
-    let output = home.run(&["check", "config", "--syntax-only", "prometheus.yml"]);
-    assert_eq!(output.status.code(), Some(0));
+fn files_that_a_configuration_names_have_to_be_there_where_promtool_looks_for_them() {
+    let home = Home::new("");
+    for (section, stdout, stderr) in [
+        (
+            "scrape_configs: [{job_name: a, basic_auth: {username: u, password_file: secret}}]",
+            "  WARNING: file \"secret\" of scrape job \"a\" does not exist\n",
+            "",
+        ),
+        (
+            "scrape_configs: [{job_name: a, authorization: {credentials_file: secret}}]",
+            "",
+            "  FAILED: error checking authorization credentials or bearer token file \"secret\": stat secret: no such file or directory\n",
+        ),
+        (
+            "scrape_configs: [{job_name: a, tls_config: {cert_file: prometheus.yml, key_file: key}}]",
+            "",
+            "  FAILED: error checking client key file \"key\": stat key: no such file or directory\n",
+        ),
+        (
+            "alerting: {alertmanagers: [{authorization: {credentials_file: secret}}]}",
+            "  WARNING: file \"secret\" of alertmanager config does not exist\n",
+            "",
+        ),
+    ] {
+        std::fs::write(home.path().join("prometheus.yml"), section).unwrap();
+        let output = home.run(&["check", "config", "prometheus.yml"]);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(i32::from(!stderr.is_empty())), "{section}: {out}{err}");
+        assert!(out.contains(stdout), "{section}: {out}");
+        assert_eq!(err, stderr, "{section}");
+        let output = home.run(&["check", "config", "--syntax-only", "prometheus.yml"]);
+        assert_eq!(output.status.code(), Some(0));
+    }
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use model::time::{Clock, SystemClock};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::real_targets::{Program, free_port};
-use crate::server::{Home, Server, request, wait_for};
+use crate::client::Client;
+use crate::program::{Program, free_port};
+use crate::server::{Home, Server, wait_for};
 
 /// A server with a gauge `depth` of two queues: five samples each, of the last five seconds, the newest 50 and 500.
 fn filled(home: &Home) -> Server {
@@ -80,14 +80,10 @@ fn prometheus_reads_what_this_server_has() {
         eprintln!("left out: prometheus isn't installed");
         return;
     };
-    wait_for("readiness of Prometheus", || {
-        request(&address, "GET", "/-/ready").ok().filter(|(status, _)| *status == 200)
-    });
+    let prometheus = Client::new(address);
+    wait_for("readiness of Prometheus", || (prometheus.get("/-/ready").0 == 200).then_some(()));
     for (expression, value) in SUMS {
-        let query = utf8_percent_encode(expression, NON_ALPHANUMERIC);
-        let (_, body) = request(&address, "GET", &format!("/api/v1/query?query={query}")).unwrap();
-        let answer: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(answer["data"]["result"][0]["value"][1], value.to_string(), "{expression}: {body}");
+        assert_eq!(prometheus.value(expression), Some(value), "{expression}");
     }
 }
 

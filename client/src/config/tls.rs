@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Secret, join, refuse_conflicts};
+use super::{ConfigError, FileUse, Secret, join, refuse_conflicts};
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,8 +63,12 @@ impl TlsConfig {
     }
 
     /// Files that the block names; `""` for those it doesn't.
-    pub(super) fn files(&self) -> [&str; 3] {
-        [&self.ca_file, &self.cert_file, &self.key_file]
+    pub(super) fn files(&self) -> [(FileUse, &str); 3] {
+        [
+            (FileUse::Other, &self.ca_file),
+            (FileUse::ClientCertificate, &self.cert_file),
+            (FileUse::ClientKey, &self.key_file),
+        ]
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/ca.pem");
 const SERVER_CERT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/server.pem");
@@ -219,4 +219,53 @@ async fn plain_requests_are_forwarded_by_the_proxy() {
     let client = client(&format!("proxy_url: 'http://u:p@{address}'"));
     let (_, body) = fetch(&client, "http://target.invalid/metrics").await.unwrap();
     assert_eq!(body, "http://target.invalid/metrics Basic dTpw");
+}
+
+/// A SOCKS server that asks for a password and is itself every host that is asked for; says what it was told.
+async fn serve_socks() -> SocketAddr {
+    async fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+        let mut greeting = [0; 2];
+        stream.read_exact(&mut greeting).await?;
+        let mut methods = vec![0; usize::from(greeting[1])];
+        stream.read_exact(&mut methods).await?;
+        assert!(greeting[0] == 5 && methods.contains(&2));
+        stream.write_all(&[5, 2]).await?;
+        let mut login = [0; 5];
+        stream.read_exact(&mut login).await?;
+        assert_eq!(&login, b"\x01\x01u\x01p");
+        stream.write_all(&[1, 0]).await?;
+        let mut request = [0; 5];
+        stream.read_exact(&mut request).await?;
+        assert_eq!(request[..4], [5, 1, 0, 3], "connect, by name");
+        let mut host = vec![0; usize::from(request[4])];
+        stream.read_exact(&mut host).await?;
+        let port = stream.read_u16().await?;
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let line = String::from_utf8_lossy(&head).lines().next().unwrap().to_owned();
+        let body = format!("{}:{port} {line}", String::from_utf8_lossy(&host));
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(response.as_bytes()).await
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move { answer(&mut stream).await.unwrap() });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_socks_proxy_resolves_the_host_and_passes_the_request_on_as_it_is() {
+    let address = serve_socks().await;
+    for scheme in ["socks5", "socks5h"] {
+        let client = client(&format!("proxy_url: '{scheme}://u:p@{address}'"));
+        let (_, body) = fetch(&client, "http://target.invalid:9100/metrics").await.unwrap();
+        assert_eq!(body, "target.invalid:9100 GET /metrics HTTP/1.1");
+    }
 }

@@ -189,15 +189,14 @@ impl DiscoveryConfigs {
         }
     }
 
-    /// Every HTTP client block among them.
+    /// Every HTTP client block among them but those of Kubernetes.
     pub fn http_clients(&self) -> impl Iterator<Item = &HttpClientConfig> {
         let http = self.http_sd_configs.iter().map(|config| &config.http_client);
         let consul = self.consul_sd_configs.iter().map(|config| &config.http_client);
         let docker = self.docker_sd_configs.iter().map(|config| &config.engine.http_client);
         let swarm = self.dockerswarm_sd_configs.iter().map(|config| &config.engine.http_client);
         let ec2 = self.ec2_sd_configs.iter().map(|config| &config.http_client);
-        let kubernetes = self.kubernetes_sd_configs.iter().map(|config| &config.http_client);
-        http.chain(consul).chain(docker).chain(swarm).chain(ec2).chain(kubernetes)
+        http.chain(consul).chain(docker).chain(swarm).chain(ec2)
     }
 }
 

@@ -1,8 +1,10 @@
 //! `check config`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use client::config::FileUse;
 use model::duration::PromDuration;
 use promql::features::Features;
 use rules::file::CheckOptions;
@@ -76,14 +78,16 @@ fn check(file: &Path, options: &Options) -> Result<Config, Vec<String>> {
     let mut errors = missing_rule_files(&config);
     for job in &config.jobs {
         let place = format!("scrape job {:?}", job.job_name);
-        errors.extend(check_files(&place, &job.discovery, job.http_client.files()));
+        errors.extend(missing_files(&place, &job.http_client.files(), |usage| usage != FileUse::Other));
+        errors.extend(missing_of_discovery(&place, &job.discovery));
         for group in groups(&place, &job.discovery, &mut errors) {
             errors.extend(wrong_target(job, &group));
         }
     }
     for alertmanagers in &config.alerting.alertmanagers {
         let place = "alertmanager config";
-        errors.extend(check_files(place, &alertmanagers.discovery, alertmanagers.http_client.files()));
+        missing_files(place, &alertmanagers.http_client.files(), |_| false);
+        errors.extend(missing_of_discovery(place, &alertmanagers.discovery));
         groups(place, &alertmanagers.discovery, &mut errors);
     }
     if errors.is_empty() { Ok(config) } else { Err(errors) }
@@ -98,13 +102,47 @@ fn missing_rule_files(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// Files with secrets and certificates that aren't there.
-fn check_files<'a>(place: &str, discovery: &'a DiscoveryConfigs, mut files: Vec<&'a str>) -> Vec<String> {
-    files.extend(discovery.http_clients().flat_map(|client| client.files()));
-    files.extend(discovery.kubernetes_sd_configs.iter().map(|config| config.kubeconfig_file.as_str()));
-    let files = files.into_iter().filter(|file| !file.is_empty());
-    let missing = files.filter_map(|file| std::fs::metadata(file).err().map(|error| (file, error)));
-    missing.map(|(file, error)| format!("error checking file {file:?} of {place}: {error}")).collect()
+/// Files with secrets and certificates of a section's discovery that aren't there, as [`missing_files`].
+fn missing_of_discovery(place: &str, discovery: &DiscoveryConfigs) -> Vec<String> {
+    let mut errors = Vec::new();
+    for kubernetes in &discovery.kubernetes_sd_configs {
+        let is_checked = |usage| matches!(usage, FileUse::ClientCertificate | FileUse::ClientKey);
+        errors.extend(missing_files(place, &kubernetes.http_client.files(), is_checked));
+        missing_files(place, &[(FileUse::Other, &kubernetes.kubeconfig_file)], |_| false);
+    }
+    for client in discovery.http_clients() {
+        missing_files(place, &client.files(), |_| false);
+    }
+    errors
+}
+
+/// Files that aren't there: errors of those that promtool looks for, a warning of each other.
+fn missing_files(
+    place: &str,
+    files: &[(FileUse, &str)],
+    is_checked: impl Fn(FileUse) -> bool,
+) -> Vec<String> {
+    let mut errors = Vec::new();
+    for (usage, path) in files.iter().filter(|(_, path)| !path.is_empty()) {
+        let Err(error) = std::fs::metadata(path) else { continue };
+        if !is_checked(*usage) {
+            println!("  WARNING: file {path:?} of {place} does not exist");
+            continue;
+        }
+        let what = match usage {
+            FileUse::Credentials => "authorization credentials or bearer token file",
+            FileUse::ClientCertificate => "client cert file",
+            FileUse::ClientKey => "client key file",
+            FileUse::Other => "file",
+        };
+        let reason = match error.kind() {
+            ErrorKind::NotFound => "no such file or directory".to_owned(),
+            ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        errors.push(format!("error checking {what} {path:?}: stat {path}: {reason}"));
+    }
+    errors
 }
 
 /// The groups of a job that stand in files; a warning of files that aren't there.
