@@ -184,8 +184,8 @@ fn request(address: &str, method: &str, path: &str) -> std::io::Result<(u16, Str
     send(address, method, path, "", "")
 }
 
-/// One request of HTTP/1.0, whose answer ends with the connection.
-fn send(
+/// One request of HTTP/1.0, whose answer ends with the connection: its status and body.
+pub(crate) fn send(
     address: &str,
     method: &str,
     path: &str,
