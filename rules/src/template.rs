@@ -29,6 +29,7 @@ use model::time::TimestampMs;
 pub(crate) use self::builtins::escape_query;
 use self::functions::Library;
 use self::value::Value;
+pub(crate) use self::value::duration_text;
 
 /// Evaluates what templates ask with `query`.
 pub trait QuerySource {
@@ -45,6 +46,11 @@ pub struct Environment {
     pub external_url: String,
     /// The evaluation time.
     pub timestamp_ms: TimestampMs,
+}
+
+/// The names of all functions that a template may call.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    builtins::NAMES.iter().chain(&functions::NAMES).copied()
 }
 
 /// Why a template can't be parsed or expanded, in Go's words.
@@ -106,7 +112,7 @@ pub fn expand(
 }
 
 fn parsed(name: &str, text: &str) -> Result<parse::Tree, TemplateError> {
-    let is_function = |name: &str| builtins::NAMES.contains(&name) || functions::NAMES.contains(&name);
+    let is_function = |name: &str| function_names().any(|function| function == name);
     parse::parse(text, &is_function).map_err(|error| {
         TemplateError(format!("template: {name}:{}: {}", place(text, error.at).0, error.what))
     })

@@ -72,6 +72,59 @@ fn scripts_and_rules_are_tested_and_checked() {
 }
 
 #[test]
+fn results_of_rule_tests_are_written_for_ci_systems() {
+    let home = Home::new("");
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    write("rules.yml", "groups: [{name: g, doc: x, rules: [{alert: A, expr: x > 0}]}]");
+    write(
+        "tests.yml",
+        "rule_files: [rules.yml]
+tests:
+  - name: good
+    input_series: [{series: x, values: '0 1'}]
+    alert_rule_test: [{eval_time: 1m, alertname: A, exp_alerts: [{}]}]
+  - name: bad
+    input_series: [{series: x, values: '0 1'}]
+    alert_rule_test: [{eval_time: 0m, alertname: A, exp_alerts: [{exp_labels: {a: <b>}}]}]
+",
+    );
+    let output = home.run(&["test", "rules", "--ignore-unknown-fields", "--junit=out.xml", "tests.yml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(out(&output), "Unit Testing:  tests.yml\n\n\n");
+    let failure = [
+        "    name: bad,",
+        "    alertname: A, time: 0s, ",
+        "        exp:[",
+        "            0:",
+        "              Labels:{a=\"<b>\", alertname=\"A\"}",
+        "              Annotations:{}",
+        "            ], ",
+        "        got:[]",
+    ]
+    .join("\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("  FAILED:\n{failure}\n"));
+    let xml = std::fs::read_to_string(home.path().join("out.xml")).unwrap();
+    let (head, cases) = xml.split_once("<testcase").unwrap();
+    let suite =
+        "<testsuites><testsuite name=\"tests.yml\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\"";
+    assert!(head.starts_with(suite), "{head}");
+    let failure = failure.replace('\n', "&#xA;").replace('"', "&#34;").replace("<b>", "&lt;b&gt;");
+    assert_eq!(
+        cases,
+        format!(
+            " name=\"good\"></testcase><testcase name=\"bad\"><failure>{failure}</failure></testcase></testsuite></testsuites>"
+        )
+    );
+
+    let only_good = ["test", "rules", "--ignore-unknown-fields", "--run=^go", "--debug", "tests.yml"];
+    let answer = out(&home.run(&only_good));
+    assert!(answer.contains("\nDEBUG: Dump of all data (input_series and rules) at 1m1s:\n"), "{answer}");
+    assert!(answer.contains("\n{__name__=\"x\"} =>\n1 @[60000]\n"), "{answer}");
+    assert!(answer.ends_with("\n  SUCCESS\n\n"), "{answer}");
+    assert_eq!(home.run(&["test", "rules", "tests.yml"]).status.code(), Some(1));
+}
+
+#[test]
 fn a_data_directory_without_blocks_is_listed() {
     let home = Home::new("");
     std::fs::create_dir(home.data()).unwrap();

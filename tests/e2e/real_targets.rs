@@ -1,33 +1,11 @@
 //! Programs that people scrape. Where one isn't installed, its test is left out and says so.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use crate::server::{Home, Server, send, wait_for};
+use crate::client::Client;
+use crate::program::{Program, free_port};
+use crate::server::{Home, Server, wait_for};
 use crate::target::{Target, job};
-
-/// A program that is ended with the test.
-struct Program(Child);
-
-impl Program {
-    /// `None` if it isn't installed.
-    fn start(command: &mut Command) -> Option<Program> {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().ok().map(Program)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 #[test]
 fn the_server_scrapes_itself() {
@@ -213,9 +191,10 @@ fn the_pushgateway_keeps_the_labels_of_those_who_push() {
         return;
     };
     let pushed = "# TYPE backup_bytes gauge\nbackup_bytes{volume=\"home\"} 7\n";
+    let client = Client::new(address.clone());
     wait_for("a push", || {
-        let answer = send(&address, "POST", "/metrics/job/backup/instance/db1", "", pushed);
-        answer.ok().filter(|(status, _)| *status == 200)
+        let (status, _, _) = client.exchange("/metrics/job/backup/instance/db1", "", pushed.as_bytes());
+        (status == 200).then_some(())
     });
     let home = Home::new(&format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}

@@ -129,6 +129,9 @@ impl<'q> Context<'q> {
             })
             .collect();
         let sets = self.querier.select_all(&selections).map_err(|error| self.storage_error(error))?;
+        for warning in sets.iter().flat_map(|set| set.warnings()) {
+            self.annotations.lock().warn_anywhere(warning);
+        }
         Ok(sets.into_iter().map(Arc::from).collect())
     }
 

@@ -1,7 +1,6 @@
 //! The file of unit tests.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 use model::duration::PromDuration;
@@ -12,16 +11,9 @@ use serde_saphyr::UserMessageFormatter;
 const DEFAULT_INTERVAL: PromDuration = PromDuration::from_secs(60);
 
 /// Why a test file can't be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestFileError(pub(super) Vec<String>);
-
-impl std::error::Error for TestFileError {}
-
-impl fmt::Display for TestFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TestFileError(pub(super) String);
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
@@ -111,7 +103,7 @@ impl TestFile {
         match serde_saphyr::from_str_with_options::<Option<TestFile>>(text, options) {
             Ok(file) => Ok(file.unwrap_or_default()),
             Err(serde_saphyr::Error::Eof { .. }) => Ok(TestFile::default()),
-            Err(error) => Err(TestFileError(vec![error.render_with_formatter(&UserMessageFormatter)])),
+            Err(error) => Err(TestFileError(error.render_with_formatter(&UserMessageFormatter))),
         }
     }
 

@@ -1,37 +1,57 @@
 //! One test, from its series to its verdict.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use model::float_text;
 use model::labels::{Labels, LabelsBuilder};
-use model::storage::{Appender, Queryable, SampleValue};
+use model::storage::{Appender, Queryable, SampleColumns, SampleValue};
 use model::time::{Clock, ManualClock, TimestampMs};
 use prometheus::Registry;
-use promql::engine::{DefaultSubqueryStep, Engine, EngineOptions};
+use promql::engine::{DefaultSubqueryStep, Engine, EngineOptions, QueryRequest, QueryResult};
+use promql::parse::ParseError;
 use promql::script::{SequenceValue, parse_series};
+use promql::value::Value;
+use serde_json::json;
 
 use super::file::{AlertTest, ExpectedSample, ExprTest, Test, TestFile};
 use super::storage::TestStorage;
-use super::{Groups, TestOptions, TestResult};
+use super::{Groups, TestOptions, TestResult, diff};
 use crate::alerting::{ALERT_NAME, AlertState};
+use crate::file::GroupConfig;
 use crate::group::{Group, Iteration, Sources};
 use crate::metrics::Metrics;
-use crate::template::Environment;
+use crate::template::{Environment, duration_text};
 
-/// Runs a test.
-pub(super) fn run(file: &TestFile, test: &Test, groups: &Groups, options: &TestOptions) -> TestResult {
-    let mut errors = Vec::new();
-    match Bench::new(file, test, groups, options) {
-        Ok(bench) => bench.run(&mut errors),
-        Err(error) => errors.push(error),
-    }
-    TestResult { name: test.name.clone(), errors }
+const NANOS_PER_MILLI: i64 = 1_000_000;
+
+/// Runs a test, which is the `nth` of its file.
+pub(super) fn run(
+    file: &TestFile,
+    (nth, test): (usize, &Test),
+    groups: &Groups,
+    options: &TestOptions,
+) -> TestResult {
+    let debug = options.debug.unwrap_or(|_| ());
+    let name = if test.name.is_empty() { format!("unnamed#{nth}") } else { test.name.clone() };
+    debug(&format!("DEBUG: Starting test {name}"));
+    let started = Instant::now();
+    let errors = match Bench::new(file, test, groups, options) {
+        Ok(bench) => bench.run(),
+        Err(errors) => errors,
+    };
+    let took = duration_text(i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX));
+    debug(&format!("DEBUG: Test {name} finished, took {took}"));
+    TestResult { name, errors }
 }
 
 /// Everything that a test runs with.
 struct Bench<'a> {
     file: &'a TestFile,
     test: &'a Test,
+    options: &'a TestOptions,
     groups: Vec<Group>,
     sources: Sources,
     metrics: Metrics,
@@ -43,10 +63,14 @@ impl<'a> Bench<'a> {
         file: &'a TestFile,
         test: &'a Test,
         groups: &Groups,
-        options: &TestOptions,
-    ) -> Result<Self, String> {
+        options: &'a TestOptions,
+    ) -> Result<Self, Vec<String>> {
         let storage = Arc::new(TestStorage::default());
-        load(file, test, &storage)?;
+        load(file, test, &storage).map_err(|error| vec![error])?;
+        let groups = groups.as_ref().map_err(Vec::clone)?;
+        if let Some(unnamed) = test.alert_rule_test.iter().find(|test| test.alertname.is_empty()) {
+            return Err(vec![no_alert_name(unnamed, test)]);
+        }
         let interval_ms = file.evaluation_interval().as_millis();
         let engine = Engine::new(EngineOptions {
             features: options.check.features,
@@ -54,11 +78,12 @@ impl<'a> Bench<'a> {
             ..EngineOptions::default()
         });
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(test.start_timestamp.0));
-        let metrics = Metrics::new(&Registry::new(), &clock).map_err(|error| error.to_string())?;
+        let metrics = Metrics::new(&Registry::new(), &clock).map_err(|error| vec![error.to_string()])?;
         Ok(Bench {
             file,
             test,
-            groups: in_order(groups, &file.group_eval_order, interval_ms)?,
+            options,
+            groups: in_order(groups, &file.group_eval_order, interval_ms),
             sources: Sources {
                 engine: Arc::new(engine),
                 storage: Arc::clone(&storage) as Arc<dyn Queryable>,
@@ -73,28 +98,35 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn run(&self, errors: &mut Vec<String>) {
+    fn run(&self) -> Vec<String> {
+        let mut errors = Vec::new();
         let start_ms = self.test.start_timestamp.0;
         let end_ms = start_ms + self.test.duration().as_millis();
         let interval_ms = self.file.evaluation_interval().as_millis();
+        let mut alert_tests: Vec<&AlertTest> = self.test.alert_rule_test.iter().collect();
+        alert_tests.sort_by_key(|test| test.eval_time);
         let mut at_ms = start_ms;
         while at_ms <= end_ms {
-            self.evaluate(at_ms, errors);
-            let since_start = at_ms - start_ms;
-            let in_interval = |test: &&AlertTest| {
-                (since_start..since_start + interval_ms).contains(&test.eval_time.as_millis())
-            };
-            self.test
-                .alert_rule_test
-                .iter()
-                .filter(in_interval)
-                .for_each(|test| errors.extend(self.check_alerts(test)));
+            let failed = self.evaluate(at_ms);
+            if !failed.is_empty() {
+                errors.extend(failed);
+                return errors;
+            }
+            let interval = at_ms - start_ms..at_ms - start_ms + interval_ms;
+            let due = alert_tests.iter().filter(|test| interval.contains(&test.eval_time.as_millis()));
+            errors.extend(due.filter_map(|test| self.check_alerts(test)));
             at_ms += interval_ms;
         }
-        self.test.promql_expr_test.iter().for_each(|test| errors.extend(self.check_expr(test)));
+        errors.extend(self.test.promql_expr_test.iter().filter_map(|test| self.check_expr(test)));
+        if let Some(debug) = self.options.debug {
+            debug(&self.dump());
+        }
+        errors
     }
 
-    fn evaluate(&self, at_ms: TimestampMs, errors: &mut Vec<String>) {
+    /// Evaluates all groups, and returns what failed.
+    fn evaluate(&self, at_ms: TimestampMs) -> Vec<String> {
+        let mut errors = Vec::new();
         for group in &self.groups {
             let iteration = Iteration {
                 at_ms,
@@ -105,17 +137,15 @@ impl<'a> Bench<'a> {
             group.evaluate(&iteration, 0);
             for (_, config, health) in group.rules() {
                 if let Some(error) = health.last_error {
-                    let since_start = model::duration::format_ms(at_ms - self.test.start_timestamp.0);
+                    let since_start = duration_text((at_ms - self.test.start_timestamp.0) * NANOS_PER_MILLI);
                     errors.push(format!("    rule: {}, time: {since_start}, err: {error}", config.name()));
                 }
             }
         }
+        errors
     }
 
     fn check_alerts(&self, test: &AlertTest) -> Option<String> {
-        if test.alertname.is_empty() {
-            return Some("    an item under alert_rule_test misses required attribute alertname".to_owned());
-        }
         let rules =
             self.groups.iter().flat_map(Group::alerting_rules).filter(|rule| rule.alert == test.alertname);
         let alerts = rules.flat_map(|rule| rule.alerts()).filter(|alert| alert.state == AlertState::Firing);
@@ -125,12 +155,36 @@ impl<'a> Bench<'a> {
             labels.set(ALERT_NAME, &test.alertname);
             (labels.build(), Labels::from_pairs(&alert.exp_annotations))
         }));
-        (got != expected).then(|| {
-            format!(
-                "    alertname: {}, time: {}, \n        exp:{expected}, \n        got:{got}",
-                test.alertname, test.eval_time
-            )
+        if got == expected {
+            return None;
+        }
+        let name = match self.test.name.as_str() {
+            "" => String::new(),
+            name => format!("    name: {name},\n"),
+        };
+        let place = format!("{name}    alertname: {}, time: {}, \n", test.alertname, test.eval_time);
+        Some(if self.options.diff {
+            let diff = diff::coloured(&expected.to_json(), &got.to_json()).replace('\n', "\n            ");
+            format!("{place}        diff: {diff}")
+        } else {
+            format!("{place}        exp:{expected}, \n        got:{got}")
         })
+    }
+
+    /// All samples up to the end, which is the first whole second after the test.
+    fn dump(&self) -> String {
+        let length_ms = (self.test.duration().as_millis() + 1000) / 1000 * 1000;
+        let expr = format!("{{__name__=~\".+\"}}[{length_ms}ms]");
+        let request = QueryRequest::instant(&expr, self.test.start_timestamp.0 + length_ms);
+        let matrix = match self.sources.engine.query(&*self.sources.storage, &request) {
+            Ok(QueryResult { value: Value::Matrix(matrix), .. }) => matrix,
+            Ok(_) => return "DEBUG: Got unexpected type".to_owned(),
+            Err(error) => return format!("DEBUG: Failed query exec, expr: {expr:?}, err: {error}"),
+        };
+        let series: Vec<String> =
+            matrix.iter().map(|(labels, samples)| shown_series(labels, samples)).collect();
+        let length = duration_text(length_ms * NANOS_PER_MILLI);
+        format!("DEBUG: Dump of all data (input_series and rules) at {length}:\n{}", series.join("\n"))
     }
 
     fn check_expr(&self, test: &ExprTest) -> Option<String> {
@@ -154,12 +208,34 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Stores the input series of a test.
+fn no_alert_name(unnamed: &AlertTest, test: &Test) -> String {
+    let place = match test.name.as_str() {
+        "" => String::new(),
+        name => format!(" (in TestGroup {name})"),
+    };
+    format!(
+        "an item under alert_rule_test misses required attribute alertname at eval_time {}{place}",
+        unnamed.eval_time
+    )
+}
+
+/// A series with a line for each sample.
+fn shown_series(labels: &Labels, samples: &SampleColumns) -> String {
+    let floats = samples.timestamps.iter().zip(&samples.values);
+    let floats = floats.map(|(at_ms, value)| format!("\n{} @[{at_ms}]", float_text::plain(*value)));
+    let histograms = samples.histogram_timestamps.iter().zip(&samples.histograms);
+    let histograms = histograms.map(|(at_ms, histogram)| format!("\n{histogram} @[{at_ms}]"));
+    format!("{labels} =>{}", floats.chain(histograms).collect::<String>())
+}
+
+/// Stores the input series of a test. Lines in errors are those of the reference's script: one for the interval, then
+/// one for each series.
 fn load(file: &TestFile, test: &Test, storage: &TestStorage) -> Result<(), String> {
     let interval_ms = test.interval(file).as_millis();
-    for input in &test.input_series {
+    for (nth, input) in test.input_series.iter().enumerate() {
         let text = format!("{} {}", input.series, input.values);
-        let (labels, values) = parse_series(&text).map_err(|error| format!("    {error}"))?;
+        let (labels, values) = parse_series(&text)
+            .map_err(|error| ParseError { line: error.line + 1 + nth, ..error }.to_string())?;
         for (i, value) in values.into_iter().enumerate() {
             let at_ms = test.start_timestamp.0 + i as i64 * interval_ms;
             let value = match value {
@@ -167,14 +243,14 @@ fn load(file: &TestFile, test: &Test, storage: &TestStorage) -> Result<(), Strin
                 SequenceValue::Float(value) => SampleValue::Float(value),
                 SequenceValue::Histogram { histogram, .. } => SampleValue::Histogram(Arc::new(histogram)),
             };
-            storage.add(&labels, at_ms, value).map_err(|error| format!("    {}: {error}", input.series))?;
+            storage.add(&labels, at_ms, value).map_err(|error| format!("{}: {error}", input.series))?;
         }
     }
     Ok(())
 }
 
 /// The groups in the order of evaluation: those that `order` names first, the others by file and name.
-fn in_order(groups: &Groups, order: &[String], interval_ms: i64) -> Result<Vec<Group>, String> {
+fn in_order(groups: &[(PathBuf, Vec<GroupConfig>)], order: &[String], interval_ms: i64) -> Vec<Group> {
     let mut made: Vec<Group> = groups
         .iter()
         .flat_map(|(path, groups)| groups.iter().map(move |group| (path, group)))
@@ -184,14 +260,9 @@ fn in_order(groups: &Groups, order: &[String], interval_ms: i64) -> Result<Vec<G
             Group::new(&path.to_string_lossy(), group.clone(), group_interval_ms, offset_ms, true)
         })
         .collect();
-    for (i, name) in order.iter().enumerate() {
-        if order[..i].contains(name) {
-            return Err(format!("    group name repeated in evaluation order: {name}"));
-        }
-    }
     let place = |group: &Group| order.iter().position(|name| name == group.name()).unwrap_or(order.len());
     made.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.key().cmp(&b.key())));
-    Ok(made)
+    made
 }
 
 fn expected_sample(sample: &ExpectedSample) -> Result<(Labels, SampleValue), String> {
@@ -222,6 +293,15 @@ impl Alerts {
         let mut alerts: Vec<_> = alerts.collect();
         alerts.sort();
         Alerts(alerts)
+    }
+
+    /// As the reference makes it for a difference: no alerts are one without anything.
+    fn to_json(&self) -> serde_json::Value {
+        let nothing = [(Labels::empty(), Labels::empty())];
+        let alerts = if self.0.is_empty() { &nothing[..] } else { &self.0 };
+        let alert =
+            |(labels, annotations): &(Labels, Labels)| json!({"Annotations": annotations, "Labels": labels});
+        alerts.iter().map(alert).collect()
     }
 }
 
@@ -273,8 +353,8 @@ fn are_neighbours(a: f64, b: f64) -> bool {
 
 fn shown(value: &SampleValue) -> String {
     match value {
-        SampleValue::Float(value) => model::float_text::exponent(*value).to_uppercase(),
-        SampleValue::Histogram(histogram) => histogram.to_string(),
+        SampleValue::Float(value) => float_text::exponent(*value).to_uppercase(),
+        SampleValue::Histogram(histogram) => histogram.test_expression(),
     }
 }
 
@@ -285,7 +365,7 @@ impl fmt::Display for Samples {
         }
         for (i, (labels, value)) in self.0.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };
-            write!(f, "{comma}{} {}", labels.as_metric(), shown(value))?;
+            write!(f, "{comma}{labels} {}", shown(value))?;
         }
         Ok(())
     }
