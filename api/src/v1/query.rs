@@ -83,7 +83,9 @@ fn with_shared_parameters(call: &Call, mut request: QueryRequest) -> Result<Quer
 /// Evaluates a query.
 fn run(app: &App, call: &Call, request: &QueryRequest, limit: usize) -> ApiResult {
     let (stats, stats_warning) = stats_level(call.form.get("stats"));
-    app.usage.record(&request.query, &app.parts.engine.options().features, app.parts.clock.now_ms());
+    if let Ok(expr) = app.parts.engine.parse(&request.query) {
+        app.usage.record(&expr, app.parts.clock.now_ms());
+    }
     let listed = app.running.list(RunningQuery {
         query: request.query.clone(),
         time: request.time,
