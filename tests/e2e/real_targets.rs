@@ -56,6 +56,7 @@ while True:
 ";
 
 /// Python with its client library, to run a program that is told a port; `None` if it isn't installed.
+#[expect(clippy::print_stderr, reason = "says what is left out")]
 fn python(program: &str, port: u16) -> Option<Command> {
     let has_library = Command::new("python3").args(["-c", "import prometheus_client"]).output();
     if !has_library.is_ok_and(|output| output.status.success()) {
