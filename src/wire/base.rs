@@ -14,6 +14,7 @@ use rules::group::Sources;
 use rules::manager::{AlertSink, ManagerParts};
 use rules::notify::{self, Notifier};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::storage::Storage;
 use super::{chunks, options, otlp, remote_write, status};
@@ -135,6 +136,7 @@ impl Base {
             sink: Arc::clone(notifier) as Arc<dyn AlertSink>,
             restore: options::restore(&self.flags),
             resend_delay_ms: self.flags.alerts.resend_delay.as_millis() as i64,
+            permits: self.flags.alerts.max_concurrent_evals.map(Semaphore::new),
             runtime: Handle::current(),
         };
         Ok(Arc::new(rules::manager::Manager::new(parts)))

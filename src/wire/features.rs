@@ -15,7 +15,7 @@ const FIXED: &[(&str, &[(&str, bool)])] = &[
             ("time_range_series", true),
         ],
     ),
-    ("rules", &[("concurrent_rule_eval", false), ("keep_firing_for", false), ("query_offset", false)]),
+    ("rules", &[("keep_firing_for", false), ("query_offset", false)]),
     ("tsdb", &[("exemplar_storage", false)]),
 ];
 
@@ -40,6 +40,9 @@ pub(super) fn by_category(flags: &BTreeMap<String, String>) -> BTreeMap<String, 
         ("native_delta_ingestion", has("otlp-native-delta-ingestion")),
     ];
     all.insert("otlp_receiver".to_owned(), owned(&otlp));
+    let enabled = flags.get("enable-feature").map(String::as_str).unwrap_or_default();
+    let evaluates_at_once = enabled.split([',', ' ']).any(|name| name == "concurrent-rule-eval");
+    all.entry("rules".to_owned()).or_default().insert("concurrent_rule_eval".to_owned(), evaluates_at_once);
     let program =
         [("agent_mode", false), ("auto_reload_config", is_on("config.auto-reload")), ("server_mode", true)];
     all.insert("prometheus".to_owned(), owned(&program));
