@@ -136,7 +136,8 @@ impl Base {
             sink: Arc::clone(notifier) as Arc<dyn AlertSink>,
             restore: options::restore(&self.flags),
             resend_delay_ms: self.flags.alerts.resend_delay.as_millis() as i64,
-            permits: self.flags.alerts.max_concurrent_evals.map(Semaphore::new),
+            permits: (self.flags.alerts.max_concurrent_evals)
+                .map(|count| Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
             runtime: Handle::current(),
         };
         Ok(Arc::new(rules::manager::Manager::new(parts)))
