@@ -11,6 +11,7 @@ mod file;
 mod global;
 mod otlp;
 mod print;
+mod remote_read;
 mod remote_write;
 pub(crate) mod rule_files;
 mod storage;
@@ -28,6 +29,7 @@ use serde_saphyr::Spanned;
 pub(crate) use alerting::{AlertingConfig, Alertmanagers};
 pub(crate) use external_labels::Environment;
 pub(crate) use global::Global;
+pub(crate) use remote_read::RemoteRead;
 pub(crate) use remote_write::RemoteWrite;
 pub(crate) use storage::{Retention, StorageConfig};
 pub(crate) use unsupported::Unsupported;
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) jobs: Vec<JobConfig>,
     pub(crate) alerting: AlertingConfig,
     pub(crate) remote_write: Vec<RemoteWrite>,
+    pub(crate) remote_read: Vec<RemoteRead>,
     pub(crate) otlp: remote::otlp::Settings,
     /// What `rule_files` says, as paths.
     pub(crate) rule_patterns: Vec<PathBuf>,
@@ -93,12 +96,14 @@ impl Config {
         let remote_write = remote_write::check(path, written.remote_write.take(), names)?;
         let unsupported = unsupported::find(path, &written, &remote_write);
         let remote_write: Vec<RemoteWrite> = remote_write.into_iter().map(|section| section.value).collect();
+        let remote_read = remote_read::check(path, written.remote_read.take())?;
         let otlp = otlp::check(path, written.otlp.take(), names)?;
         let sections = print::Sections {
             global: &global,
             alerting: &alerting,
             storage: &storage,
             remote_write: &remote_write,
+            remote_read: &remote_read,
             otlp: &otlp,
             jobs: &jobs[..in_file],
         };
@@ -111,6 +116,7 @@ impl Config {
             jobs,
             alerting,
             remote_write,
+            remote_read,
             otlp,
             rule_patterns,
             rule_files,

@@ -11,6 +11,7 @@ mod chunks;
 mod features;
 mod options;
 mod otlp;
+mod remote_read;
 mod remote_write;
 mod status;
 mod storage;
@@ -24,7 +25,9 @@ use anyhow::{Context, Error};
 use api::notifications::{Notifications, SHUTTING_DOWN, STARTING_UP};
 use api::readiness::{Phase, Readiness};
 use api::{Parts, Server};
+use model::storage::Queryable;
 use promql::engine::Engine;
+use remote::read::Merged;
 use remote::write::sender::Sender;
 use rules::notify::Notifier;
 use tokio::runtime::{Builder, Handle};
@@ -81,6 +84,7 @@ struct Program {
     query_log: Arc<QueryLog>,
     scraping: Arc<scrape::Manager>,
     sender: Arc<Sender>,
+    merged: Arc<Merged>,
     otlp_receiver: Option<Arc<otlp::Receiver>>,
     rules: Arc<rules::manager::Manager>,
     notifier: Arc<Notifier>,
@@ -107,14 +111,15 @@ impl Program {
         let query_log = Arc::new(QueryLog::new(Arc::clone(&base.clock)));
         let engine = base.engine(&reloader, &query_log)?;
         let notifier = base.notifier()?;
-        let rules = base.rules(&engine, &notifier)?;
+        let merged = base.merged()?;
+        let rules = base.rules(&engine, &merged, &notifier)?;
         let otlp_receiver = base.otlp_receiver()?;
         let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
         let parts = Parts {
             read_server: base.read_server()?,
             write_receiver: base.write_receiver()?,
             otlp_receiver: otlp_receiver.clone(),
-            storage: Arc::new(base.storage.clone()),
+            storage: Arc::clone(&merged) as Arc<dyn Queryable>,
             local_storage: Arc::new(base.storage.clone()),
             exemplars: Arc::new(base.storage.clone()),
             engine: Arc::clone(&engine),
@@ -145,6 +150,7 @@ impl Program {
             query_log,
             scraping,
             sender,
+            merged,
             otlp_receiver,
             rules,
             notifier,
@@ -224,6 +230,7 @@ impl Program {
             Box::new(receiving),
             Box::new(limits),
             Box::new(sending),
+            Box::new(remote_read::Reading(Arc::clone(&self.merged))),
             Box::new(logging),
             Box::new(scraping),
             Box::new(notifying),

@@ -1,4 +1,4 @@
-//! Compression of answers: the first of `gzip` and `deflate` in the request's `Accept-Encoding`.
+//! Compression of answers: the first of `gzip`, `deflate` and `zstd` in the request's `Accept-Encoding`.
 //!
 //! As in the reference, quality values aren't weighed: a token counts only if it stands bare.
 
@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
+use zstd::stream::write::Encoder as ZstdEncoder;
 
 use crate::json::{CHUNK_BYTES, Sink};
 
@@ -16,6 +17,8 @@ use crate::json::{CHUNK_BYTES, Sink};
 pub(crate) const COMPRESSED_BYTES_MIN: usize = 1 << 10;
 /// JSON compresses to a tenth at the fastest level already; higher ones cost more time than they save.
 const LEVEL: Compression = Compression::fast();
+/// Likewise for zstd.
+const ZSTD_LEVEL: i32 = 1;
 
 /// How an answer is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(crate) enum Encoding {
     Gzip,
     /// RFC 1950, which HTTP calls "deflate".
     Deflate,
+    /// RFC 8878.
+    Zstd,
 }
 
 impl Encoding {
@@ -36,6 +41,7 @@ impl Encoding {
             match token.trim() {
                 "gzip" => return Encoding::Gzip,
                 "deflate" => return Encoding::Deflate,
+                "zstd" => return Encoding::Zstd,
                 _ => {}
             }
         }
@@ -48,6 +54,7 @@ impl Encoding {
             Encoding::Identity => None,
             Encoding::Gzip => Some("gzip"),
             Encoding::Deflate => Some("deflate"),
+            Encoding::Zstd => Some("zstd"),
         }
     }
 
@@ -62,6 +69,7 @@ pub(crate) enum Compressor {
     Identity,
     Gzip(GzEncoder<Vec<u8>>),
     Deflate(ZlibEncoder<Vec<u8>>),
+    Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
 impl fmt::Debug for Compressor {
@@ -70,6 +78,7 @@ impl fmt::Debug for Compressor {
             Compressor::Identity => "Identity",
             Compressor::Gzip(_) => "Gzip",
             Compressor::Deflate(_) => "Deflate",
+            Compressor::Zstd(_) => "Zstd",
         })
     }
 }
@@ -80,6 +89,9 @@ impl Compressor {
             Encoding::Identity => Compressor::Identity,
             Encoding::Gzip => Compressor::Gzip(GzEncoder::new(Vec::new(), LEVEL)),
             Encoding::Deflate => Compressor::Deflate(ZlibEncoder::new(Vec::new(), LEVEL)),
+            Encoding::Zstd => Compressor::Zstd(
+                ZstdEncoder::new(Vec::new(), ZSTD_LEVEL).expect("the level is one of zstd's"),
+            ),
         }
     }
 
@@ -92,6 +104,10 @@ impl Compressor {
                 encoder.get_mut()
             }
             Compressor::Deflate(encoder) => {
+                write_all(encoder, &chunk);
+                encoder.get_mut()
+            }
+            Compressor::Zstd(encoder) => {
                 write_all(encoder, &chunk);
                 encoder.get_mut()
             }
@@ -116,6 +132,10 @@ impl Compressor {
                 write_all(&mut encoder, &rest);
                 encoder.finish().expect(TO_MEMORY)
             }
+            Compressor::Zstd(mut encoder) => {
+                write_all(&mut encoder, &rest);
+                encoder.finish().expect(TO_MEMORY)
+            }
         }
     }
 }
@@ -126,6 +146,8 @@ fn write_all(encoder: &mut impl Write, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -135,12 +157,43 @@ mod tests {
             ("deflate, gzip", Encoding::Deflate),
             ("br, gzip, deflate", Encoding::Gzip),
             ("gzip;q=1.0, deflate", Encoding::Deflate),
+            ("br, zstd", Encoding::Zstd),
             ("identity", Encoding::Identity),
             ("", Encoding::Identity),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, header.parse().unwrap());
             assert_eq!(Encoding::accepted(&headers), encoding, "{header}");
+        }
+    }
+    #[test]
+    fn what_is_compressed_is_what_was_written() {
+        struct Pieces(Vec<u8>);
+        impl Sink for Pieces {
+            fn take(&mut self, chunk: Vec<u8>) -> Option<Vec<u8>> {
+                self.0.extend(chunk);
+                Some(Vec::new())
+            }
+        }
+        let text = (0..100_000).map(|n| format!("{n},")).collect::<String>().into_bytes();
+        for encoding in [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd] {
+            let (mut compressor, mut pieces) = (Compressor::new(encoding), Pieces(Vec::new()));
+            let (chunks, rest) = text.split_at(text.len() - 10);
+            for chunk in chunks.chunks(CHUNK_BYTES) {
+                compressor.push(chunk.to_vec(), &mut pieces).unwrap();
+            }
+            let rest = compressor.finish(rest.to_vec());
+            pieces.0.extend(rest);
+            let mut read = Vec::new();
+            let bytes = pieces.0.as_slice();
+            match encoding {
+                Encoding::Identity => unreachable!("it isn't compressed"),
+                Encoding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut read),
+                Encoding::Deflate => flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut read),
+                Encoding::Zstd => zstd::stream::read::Decoder::new(bytes).unwrap().read_to_end(&mut read),
+            }
+            .unwrap();
+            assert!(read == text, "{encoding:?}");
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum ErrorType {
     Execution,
     /// The request isn't well-formed.
     BadData,
+    /// What was asked for isn't there.
+    NotFound,
     /// The server failed.
     Internal,
     /// The server can't do that now, or isn't set up to.
@@ -28,6 +30,7 @@ impl ErrorType {
             ErrorType::Canceled => "canceled",
             ErrorType::Execution => "execution",
             ErrorType::BadData => "bad_data",
+            ErrorType::NotFound => "not_found",
             ErrorType::Internal => "internal",
             ErrorType::Unavailable => "unavailable",
         }
@@ -40,6 +43,7 @@ impl ErrorType {
             ErrorType::Canceled => client_closed_request(),
             ErrorType::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorType::BadData => StatusCode::BAD_REQUEST,
+            ErrorType::NotFound => StatusCode::NOT_FOUND,
             ErrorType::Internal | ErrorType::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

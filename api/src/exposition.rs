@@ -1,74 +1,21 @@
-//! Metrics as text: Prometheus's format 0.0.4 and OpenMetrics 1.0.
+//! Metrics as text, Prometheus's format 0.0.4 and OpenMetrics 1.0, and as protobuf.
 //!
 //! Floats are written as Go's format `g` does, which is what scrapers have been fed with for years; in
 //! OpenMetrics a whole number has `.0` behind it.
 
+mod format;
+mod protobuf;
+
 use std::fmt::Write;
 
-use http::HeaderMap;
-use http::header::ACCEPT;
 use model::float_text;
 use model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-/// A format of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// `text/plain; version=0.0.4`
-    Text,
-    /// `application/openmetrics-text; version=1.0.0`
-    OpenMetrics,
-}
+pub(crate) use format::{Accepted, Format, Names};
+pub(crate) use protobuf::{Delimited, Kind, Value};
 
-impl Format {
-    /// The best format that the headers accept, by their quality values; plain text if they don't say.
-    pub(crate) fn negotiate(headers: &HeaderMap) -> Format {
-        let lists = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut best = (0.0, Format::Text);
-        for entry in lists.flat_map(|list| list.split(',')) {
-            let mut parts = entry.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or_default();
-            let (mut quality, mut version) = (1.0, "");
-            for part in parts {
-                match part.split_once('=') {
-                    Some(("q", value)) => quality = value.parse().unwrap_or(1.0),
-                    Some(("version", value)) => version = value,
-                    _ => {}
-                }
-            }
-            let format = match (media_type, version) {
-                ("application/openmetrics-text", "" | "0.0.1" | "1.0.0") => Format::OpenMetrics,
-                ("text/plain", "" | "0.0.4") => Format::Text,
-                _ => continue,
-            };
-            if quality > best.0 {
-                best = (quality, format);
-            }
-        }
-        best.1
-    }
-
-    /// The value of `Content-Type`.
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-            Format::OpenMetrics => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
-            }
-        }
-    }
-}
-
-/// What becomes of names that aren't of the classic kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Names {
-    /// Every character that doesn't fit becomes an underscore.
-    Underscored,
-    /// They are written in quotes, a metric's name inside the braces.
-    Quoted,
-}
-
-/// Writes families in a format.
+/// Writes families as text.
 #[derive(Debug)]
 pub(crate) struct Exposition {
     format: Format,
@@ -77,15 +24,9 @@ pub(crate) struct Exposition {
 }
 
 impl Exposition {
-    /// Nothing yet.
-    pub(crate) fn new(format: Format) -> Self {
-        Exposition { format, names: Names::Underscored, out: String::new() }
-    }
-
-    /// Writes names this way.
-    pub(crate) fn with_names(mut self, names: Names) -> Self {
-        self.names = names;
-        self
+    /// Nothing yet. A format that isn't text is taken for plain text.
+    pub(crate) fn new(Accepted { format, names }: Accepted) -> Self {
+        Exposition { format, names, out: String::new() }
     }
 
     /// The text.
@@ -180,7 +121,7 @@ impl Exposition {
         timestamp_ms: Option<i64>,
     ) {
         let mut opening = '{';
-        if self.names == Names::Quoted && !is_legacy_metric_name(name) {
+        if self.names == Names::Whole && !is_legacy_metric_name(name) {
             self.out.push(opening);
             opening = ',';
             self.push_name(name, suffix, false);
@@ -213,18 +154,14 @@ impl Exposition {
                 self.out.push_str(name);
                 self.out.push_str(suffix);
             }
-            (false, Names::Quoted) => {
+            (false, Names::Whole) => {
                 self.out.push('"');
                 push_escaped(&mut self.out, name, true);
                 self.out.push_str(suffix);
                 self.out.push('"');
             }
             (false, Names::Underscored) => {
-                let fits = |(at, c): (usize, char)| {
-                    let digit = c.is_ascii_digit() && at > 0;
-                    if c.is_ascii_alphabetic() || c == '_' || c == ':' || digit { c } else { '_' }
-                };
-                self.out.extend(name.chars().enumerate().map(fits));
+                self.out.push_str(&underscored(name));
                 self.out.push_str(suffix);
             }
         }
@@ -239,14 +176,23 @@ impl Exposition {
     }
 }
 
+/// A name with an underscore for every character that a classic name can't have.
+fn underscored(name: &str) -> String {
+    let fits = |(at, c): (usize, char)| {
+        let digit = c.is_ascii_digit() && at > 0;
+        if c.is_ascii_alphabetic() || c == '_' || c == ':' || digit { c } else { '_' }
+    };
+    name.chars().enumerate().map(fits).collect()
+}
+
 fn kind_text(kind: MetricType, format: Format) -> &'static str {
     match (kind, format) {
         (MetricType::COUNTER, _) => "counter",
         (MetricType::GAUGE, _) => "gauge",
         (MetricType::SUMMARY, _) => "summary",
         (MetricType::HISTOGRAM, _) => "histogram",
-        (MetricType::UNTYPED, Format::Text) => "untyped",
         (MetricType::UNTYPED, Format::OpenMetrics) => "unknown",
+        (MetricType::UNTYPED, _) => "untyped",
     }
 }
 
@@ -281,7 +227,7 @@ mod tests {
     }
 
     fn written(format: Format) -> String {
-        let mut exposition = Exposition::new(format);
+        let mut exposition = Exposition::new(Accepted { format, names: Names::Underscored });
         registry().gather().iter().for_each(|family| exposition.family(family));
         exposition.finish()
     }
@@ -321,20 +267,5 @@ seconds_count 1.0
 # EOF
 "#
         );
-    }
-
-    #[test]
-    fn the_best_accepted_format_is_chosen() {
-        for (accept, format) in [
-            ("", Format::Text),
-            ("*/*", Format::Text),
-            ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", Format::OpenMetrics),
-            ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.5", Format::Text),
-            ("application/openmetrics-text;version=9", Format::Text),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, accept.parse().unwrap());
-            assert_eq!(Format::negotiate(&headers), format, "{accept}");
-        }
     }
 }

@@ -1,15 +1,15 @@
 //! `/federate`: the newest sample of each selected series, for another server to scrape.
 //!
 //! Only the local storage is read: what is federated must be this server's own. Families are told apart by
-//! name and kind; floats have no type. Native histograms can't be written as text and are left out; those
-//! with custom bounds become classic ones.
+//! name and kind; floats have no type. Native histograms are written as protobuf alone, for clients that ask for
+//! it; those with custom bounds become classic ones.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
-use http::{HeaderMap, Response, StatusCode};
-use model::histogram::FloatHistogram;
+use http::header::{CONTENT_ENCODING, HeaderValue, VARY};
+use http::{Response, StatusCode};
+use model::histogram::{CounterResetHint, FloatHistogram};
 use model::labels::{Labels, METRIC_NAME};
 use model::storage::{SampleValue, SelectHints, StorageError};
 use model::time::TimestampMs;
@@ -17,7 +17,7 @@ use model::value::is_stale_nan;
 
 use crate::call::Call;
 use crate::compress::{COMPRESSED_BYTES_MIN, Encoding};
-use crate::exposition::{Exposition, Format, Names};
+use crate::exposition::{Accepted, Delimited, Exposition, Format, Kind, Names, Value};
 use crate::respond::{plain_error, with_type};
 use crate::selector;
 use crate::server::App;
@@ -49,30 +49,22 @@ pub(crate) fn federate(app: &Arc<App>, call: &Call) -> Response<Body> {
             return plain_error(status, &error.to_string());
         }
     };
-    let names = accepted_names(&call.headers);
-    let text = write(&newest, &app.parts.config.external_labels(), names).into_bytes();
+    let accepted = Accepted::of(&call.headers, &[Format::Text, Format::Protobuf]);
+    let external = app.parts.config.external_labels();
+    let body = match accepted.format {
+        Format::Protobuf => write_protobuf(&newest, &external, accepted.names),
+        _ => write_text(&newest, &external, accepted).into_bytes(),
+    };
     let encoding = match Encoding::accepted(&call.headers) {
-        _ if text.len() < COMPRESSED_BYTES_MIN => Encoding::Identity,
+        _ if body.len() < COMPRESSED_BYTES_MIN => Encoding::Identity,
         accepted => accepted,
     };
-    let mut response = with_type(Format::Text.content_type(), encoding.compress(text));
-    if names == Names::Quoted {
-        let content_type = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
+    let mut response = with_type(accepted.content_type(), encoding.compress(body));
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Some(name) = encoding.name() {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
     }
     response
-}
-
-/// Whether the client takes names of any kind, as `escaping=allow-utf-8` says.
-fn accepted_names(headers: &HeaderMap) -> Names {
-    let mut lists = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let says_so =
-        |entry: &str| entry.trim_start().starts_with("text/plain") && entry.contains("escaping=allow-utf-8");
-    if lists.any(|list| list.split(',').any(says_so)) { Names::Quoted } else { Names::Underscored }
 }
 
 /// The newest samples within the lookback, sorted by metric name.
@@ -104,34 +96,75 @@ fn newest(
     Ok(found)
 }
 
-fn write(newest: &[Newest], external: &Labels, names: Names) -> String {
-    let mut exposition = Exposition::new(Format::Text).with_names(names);
-    let mut family = ("", false);
-    for sample in newest {
-        let name = sample.labels.metric_name();
-        let is_classic = match &sample.value {
-            SampleValue::Float(_) => false,
-            SampleValue::Histogram(histogram) if histogram.has_custom_buckets() => true,
-            SampleValue::Histogram(_) => continue,
-        };
-        if name.is_empty() {
-            continue;
-        }
-        if family != (name, is_classic) {
-            family = (name, is_classic);
-            exposition.kind(name, if is_classic { "histogram" } else { "untyped" });
-        }
-        let labels = told_labels(&sample.labels, external);
-        match &sample.value {
-            SampleValue::Float(value) => {
-                exposition.line(name, "", labels.iter().copied(), *value, Some(sample.timestamp_ms));
+impl Newest {
+    /// The family that the sample belongs to; a name can have several.
+    fn family(&self) -> (&str, Kind) {
+        let kind = match &self.value {
+            SampleValue::Float(_) => Kind::Untyped,
+            SampleValue::Histogram(h) if h.counter_reset_hint == CounterResetHint::Gauge => {
+                Kind::GaugeHistogram
             }
-            SampleValue::Histogram(histogram) => {
-                write_classic(&mut exposition, name, &labels, histogram, sample.timestamp_ms);
+            SampleValue::Histogram(_) => Kind::Histogram,
+        };
+        (self.labels.metric_name(), kind)
+    }
+}
+
+/// The families of samples that are sorted by name; samples without a name have none.
+fn families(newest: &[Newest]) -> impl Iterator<Item = &[Newest]> {
+    newest
+        .chunk_by(|a, b| a.family() == b.family())
+        .filter(|family| !family[0].labels.metric_name().is_empty())
+}
+
+fn write_text(newest: &[Newest], external: &Labels, accepted: Accepted) -> String {
+    let mut exposition = Exposition::new(accepted);
+    for family in families(newest) {
+        let mut begun = false;
+        for sample in family {
+            let (name, labels) = (sample.labels.metric_name(), told_labels(&sample.labels, external));
+            let is_custom = match &sample.value {
+                SampleValue::Float(_) => false,
+                SampleValue::Histogram(histogram) if histogram.has_custom_buckets() => true,
+                SampleValue::Histogram(_) => continue,
+            };
+            if !std::mem::replace(&mut begun, true) {
+                exposition.kind(name, if is_custom { "histogram" } else { "untyped" });
+            }
+            match &sample.value {
+                SampleValue::Float(value) => {
+                    exposition.line(name, "", labels.iter().copied(), *value, Some(sample.timestamp_ms));
+                }
+                SampleValue::Histogram(histogram) => {
+                    write_classic(&mut exposition, name, &labels, histogram, sample.timestamp_ms);
+                }
             }
         }
     }
     exposition.finish()
+}
+
+fn write_protobuf(newest: &[Newest], external: &Labels, names: Names) -> Vec<u8> {
+    let mut messages = Delimited::new(names);
+    for family in families(newest) {
+        let (name, kind) = family[0].family();
+        messages.begin(name, "", kind);
+        for sample in family {
+            let labels = told_labels(&sample.labels, external);
+            let (labels, at) = (labels.into_iter(), Some(sample.timestamp_ms));
+            match &sample.value {
+                SampleValue::Float(value) => messages.metric(labels, Value::Number(kind, *value), at),
+                SampleValue::Histogram(histogram) if histogram.has_custom_buckets() => {
+                    let buckets = &cumulative_buckets(histogram);
+                    let (count, sum) = (histogram.count, histogram.sum);
+                    messages.metric(labels, Value::Classic { count, sum, buckets }, at);
+                }
+                SampleValue::Histogram(histogram) => messages.metric(labels, Value::Native(histogram), at),
+            }
+        }
+        messages.end();
+    }
+    messages.finish()
 }
 
 /// The labels of a series without its name, then external ones that it lacks; an instance that nobody has is
@@ -154,6 +187,19 @@ fn write_classic(
     timestamp_ms: TimestampMs,
 ) {
     let at = Some(timestamp_ms);
+    for (bound, cumulative) in cumulative_buckets(histogram) {
+        let bound = model::float_text::general(bound);
+        let labels = labels.iter().copied().chain([("le", bound.as_str())]);
+        exposition.line(name, "_bucket", labels, cumulative, at);
+    }
+    let all = labels.iter().copied().chain([("le", "+Inf")]);
+    exposition.line(name, "_bucket", all, histogram.count, at);
+    exposition.line(name, "_sum", labels.iter().copied(), histogram.sum, at);
+    exposition.line(name, "_count", labels.iter().copied(), histogram.count, at);
+}
+
+/// The upper bounds of a histogram with custom buckets, with how many observations are below each.
+fn cumulative_buckets(histogram: &FloatHistogram) -> Vec<(f64, f64)> {
     let mut counts = vec![0.0; histogram.custom_values.len()];
     let mut index = 0_usize;
     let mut buckets = histogram.positive_buckets.iter();
@@ -167,14 +213,9 @@ fn write_classic(
         }
     }
     let mut cumulative = 0.0;
-    for (bound, count) in histogram.custom_values.iter().zip(counts) {
+    let sums = counts.into_iter().map(|count| {
         cumulative += count;
-        let bound = model::float_text::general(*bound);
-        let labels = labels.iter().copied().chain([("le", bound.as_str())]);
-        exposition.line(name, "_bucket", labels, cumulative, at);
-    }
-    let all = labels.iter().copied().chain([("le", "+Inf")]);
-    exposition.line(name, "_bucket", all, histogram.count, at);
-    exposition.line(name, "_sum", labels.iter().copied(), histogram.sum, at);
-    exposition.line(name, "_count", labels.iter().copied(), histogram.count, at);
+        cumulative
+    });
+    histogram.custom_values.iter().copied().zip(sums).collect()
 }

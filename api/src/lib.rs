@@ -37,6 +37,7 @@ mod pages;
 pub mod params;
 pub mod readiness;
 mod respond;
+mod running;
 mod selector;
 pub mod server;
 pub mod state;

@@ -263,6 +263,13 @@ static DOCS: &[Doc] = &[
         &[("skip_head", Kind::Bool, false, "whether to leave the head out")],
         OBJECT,
     ),
+    doc("/api/v1/status/queries", "Queries that are running", &[], OBJECTS),
+    doc(
+        "/api/v1/admin/queries/cancel",
+        "End a running query",
+        &[("id", Kind::Number, true, "number of the query")],
+        "",
+    ),
     Doc {
         pattern: "/api/v1/openapi.yaml",
         summary: "This document",
@@ -317,7 +324,7 @@ components:
             required: [status, errorType, error]
             properties:
               status: {type: string, const: error}
-              errorType: {type: string, enum: [bad_data, execution, canceled, timeout, internal, unavailable]}
+              errorType: {type: string, enum: [bad_data, execution, canceled, timeout, not_found, internal, unavailable]}
               error: {type: string}
 ";
 

@@ -137,9 +137,10 @@ pub(crate) fn unescape_path(encoded: &[u8]) -> Option<Vec<u8>> {
 /// Reads a time: seconds since the epoch with a fraction, or RFC 3339. Milliseconds are rounded.
 pub fn parse_time(text: &str) -> Result<TimestampMs, String> {
     if let Some(seconds) = go_text::parse_float(text) {
+        // Go makes the least number of NaN. The casts saturate; both ends are cut to what a request may speak of.
+        let seconds = if seconds.is_nan() { f64::NEG_INFINITY } else { seconds };
         let whole = seconds.trunc();
         let millis = ((seconds - whole) * 1000.0).round();
-        // The cast saturates, and NaN becomes 0; both ends are cut to what a request may speak of.
         let at = (whole as i64).saturating_mul(1000).saturating_add(millis as i64);
         return Ok(at.clamp(MIN_TIME_MS, MAX_TIME_MS));
     }
@@ -211,6 +212,7 @@ mod tests {
             ("-Inf", MIN_TIME_MS),
             (MIN_TIME_TEXT, MIN_TIME_MS),
             (MAX_TIME_TEXT, MAX_TIME_MS),
+            ("NaN", MIN_TIME_MS),
         ] {
             assert_eq!(parse_time(text), Ok(millis), "{text}");
         }

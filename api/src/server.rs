@@ -34,6 +34,7 @@ use crate::notifications::Notifications;
 use crate::options::ApiOptions;
 use crate::pages::Index;
 use crate::readiness::Readiness;
+use crate::running::RunningQueries;
 use crate::state::{
     AlertsSource, BuildInfo, ConfigSource, ExemplarSource, Lifecycle, RuntimeSource, StorageAdmin,
     StorageStatus, TargetsSource,
@@ -127,6 +128,8 @@ pub(crate) struct App {
     pub(crate) index: Option<Index>,
     /// Which metrics have been asked for.
     pub(crate) usage: Usage,
+    /// The queries that clients wait for.
+    pub(crate) running: RunningQueries,
     /// Set to true when the server ends: answers without an end are then ended.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -198,6 +201,7 @@ impl App {
             metrics,
             endpoint_metrics,
             usage: Usage::default(),
+            running: RunningQueries::default(),
             stopping: watch::Sender::new(false),
         })
     }

@@ -10,7 +10,6 @@ use model::matcher::{MatchOp, Matcher};
 use model::time::TimestampMs;
 use parking_lot::Mutex;
 use promql::ast::{Expr, ExprKind};
-use promql::features::Features;
 
 /// The most names that are remembered, so that made-up names can't fill the memory.
 const NAMES_MAX: usize = 100_000;
@@ -37,9 +36,8 @@ struct State {
 
 impl Usage {
     /// Counts a query.
-    pub(crate) fn record(&self, query: &str, features: &Features, now_ms: TimestampMs) {
-        let Ok(expr) = promql::parse::parse(query, features) else { return };
-        let (names, has_unnamed) = names_in(&expr);
+    pub(crate) fn record(&self, query: &Expr, now_ms: TimestampMs) {
+        let (names, has_unnamed) = names_in(query);
         let mut state = self.0.lock();
         for name in names {
             let may_grow = state.by_name.len() < NAMES_MAX;
@@ -95,11 +93,11 @@ pub(crate) fn names_in(expr: &Expr) -> (Vec<String>, bool) {
 }
 
 /// The matchers of every selector in the expression.
-pub(crate) fn collect_selectors(expr: &Expr, found: &mut Vec<Vec<Matcher>>) {
+pub(crate) fn collect_selectors<'e>(expr: &'e Expr, found: &mut Vec<&'e [Matcher]>) {
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::String(_) => {}
-        ExprKind::Vector(selector) => found.push(selector.matchers.clone()),
-        ExprKind::Matrix(range) => found.push(range.vector.matchers.clone()),
+        ExprKind::Vector(selector) => found.push(&selector.matchers),
+        ExprKind::Matrix(range) => found.push(&range.vector.matchers),
         ExprKind::Subquery(subquery) => collect_selectors(&subquery.expr, found),
         ExprKind::Call(call) => call.args.iter().for_each(|arg| collect_selectors(arg, found)),
         ExprKind::Aggregate(aggregate) => {
@@ -117,6 +115,8 @@ pub(crate) fn collect_selectors(expr: &Expr, found: &mut Vec<Vec<Matcher>>) {
 
 #[cfg(test)]
 mod tests {
+    use promql::features::Features;
+
     use super::*;
 
     #[test]
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn queries_are_counted() {
         let usage = Usage::default();
-        usage.record("up + up", &Features::default(), 1);
-        usage.record("up + {job=\"x\"}", &Features::default(), 2);
-        usage.record("up +", &Features::default(), 3);
+        for (query, now_ms) in [("up + up", 1), ("up + {job=\"x\"}", 2)] {
+            usage.record(&promql::parse::parse(query, &Features::default()).unwrap(), now_ms);
+        }
         let (by_name, unnamed) = usage.snapshot();
         assert_eq!(by_name, HashMap::from([("up".to_owned(), Used { queries: 2, last_ms: Some(2) })]));
         assert_eq!(unnamed, Used { queries: 1, last_ms: Some(2) });

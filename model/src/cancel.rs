@@ -1,5 +1,6 @@
 //! A flag that ends long work early.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,8 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// Work that can take long asks [`Cancel::is_cancelled`] at least every few thousand elements and between
 /// series, and returns its own error for "cancelled".
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Cancel {
+    flag: Arc<AtomicBool>,
+    /// Another reason to stop, which is asked as often as the flag.
+    reason: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
 
 impl Cancel {
     /// A flag that isn't set.
@@ -18,11 +23,24 @@ impl Cancel {
 
     /// Sets the flag.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.flag.store(true, Ordering::Relaxed);
+    }
+
+    /// The same flag, which also counts as set while the closure says so: a deadline, say. It takes the place of
+    /// any that there was.
+    #[must_use]
+    pub fn or_when(&self, reason: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Cancel { flag: Arc::clone(&self.flag), reason: Some(Arc::new(reason)) }
     }
 
     /// Whether the flag is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.flag.load(Ordering::Relaxed) || self.reason.as_ref().is_some_and(|reason| reason())
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancel({})", self.is_cancelled())
     }
 }

@@ -361,6 +361,11 @@ pub trait SeriesSet: Debug + Send + Sync {
         out: &mut SampleColumns,
     ) -> Result<(), StorageError>;
 
+    /// What a user should know of the set: whose series are missing from it, for example.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The newest sample of a series in `[mint, maxt]`, both inclusive; what an instant query asks for.
     fn last(
         &self,

@@ -16,7 +16,7 @@ use model::storage::{Queryable, StorageError};
 use model::time::{Clock, TimestampMs};
 
 use crate::annotations::Annotations;
-use crate::ast::ValueType;
+use crate::ast::{Expr, ValueType};
 use crate::features::Features;
 use crate::memory::Ledger;
 use crate::parse::parse;
@@ -363,12 +363,18 @@ impl Engine {
         })
     }
 
+    /// The syntax tree of a query. Those of the last queries are remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Parse`].
+    pub fn parse(&self, query: &str) -> Result<Arc<Expr>, QueryError> {
+        let parse = || parse(query, &self.options.features);
+        self.parsed.get_or_parse(query, parse).map_err(|error| QueryError::Parse(error.to_string()))
+    }
+
     fn plan(&self, request: &QueryRequest, optimise: bool) -> Result<(Target, Plan), QueryError> {
-        let parse = || parse(&request.query, &self.options.features);
-        let expr = self
-            .parsed
-            .get_or_parse(&request.query, parse)
-            .map_err(|error| QueryError::Parse(error.to_string()))?;
+        let expr = self.parse(&request.query)?;
         let lookback_ms = request.lookback_delta_ms.filter(|delta_ms| *delta_ms > 0);
         let (start_ms, end_ms, step_ms) = match request.time {
             QueryTime::Instant { at_ms } => (at_ms, at_ms, 0),

@@ -21,7 +21,7 @@
 
 mod message;
 pub mod otlp;
-mod protobuf;
+pub mod protobuf;
 pub mod read;
 mod snappy;
 pub mod wire;

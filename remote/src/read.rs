@@ -1,4 +1,5 @@
-//! Remote read, the side that is asked.
+//! Remote read: [`Server`], the side that is asked, and [`Merged`], the side that asks, whose answers are queried
+//! together with the local storage.
 //!
 //! ```text
 //! request    snappy(ReadRequest)
@@ -10,10 +11,15 @@
 //! Differences to the reference: chunks are encoded anew, of the samples in the range alone, where the reference
 //! sends whole chunks as they are stored; and native histograms come with float counts, as they do in queries.
 
+mod answer;
+mod client;
 mod encode;
+mod merged;
 mod request;
 mod server;
 
+pub use client::ClientConfig;
+pub use merged::{ChunkDecoder, LocalStart, Merged, MergedParts};
 pub use server::{Answer, ChunkStream, ReadOptions, Refusal, Server};
 
 use std::fmt::Debug;

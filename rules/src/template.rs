@@ -48,6 +48,11 @@ pub struct Environment {
     pub timestamp_ms: TimestampMs,
 }
 
+/// The names of all functions that a template may call.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    builtins::NAMES.iter().chain(&functions::NAMES).copied()
+}
+
 /// Why a template can't be parsed or expanded, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -107,7 +112,7 @@ pub fn expand(
 }
 
 fn parsed(name: &str, text: &str) -> Result<parse::Tree, TemplateError> {
-    let is_function = |name: &str| builtins::NAMES.contains(&name) || functions::NAMES.contains(&name);
+    let is_function = |name: &str| function_names().any(|function| function == name);
     parse::parse(text, &is_function).map_err(|error| {
         TemplateError(format!("template: {name}:{}: {}", place(text, error.at).0, error.what))
     })

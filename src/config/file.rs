@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::alerting::WrittenAlerting;
 use super::global::WrittenGlobal;
+use super::remote_read::WrittenRemoteRead;
 use super::remote_write::WrittenRemoteWrite;
 use super::storage::WrittenStorage;
 use super::yaml::ConfigError;
@@ -29,7 +30,7 @@ pub(super) struct File {
     pub(super) storage: Option<WrittenStorage>,
     pub(super) tracing: Opaque,
     pub(super) remote_write: Option<WrittenRemoteWrite>,
-    pub(super) remote_read: Opaque,
+    pub(super) remote_read: Option<WrittenRemoteRead>,
     pub(super) otlp: Option<Spanned<remote::otlp::Settings>>,
 }
 
@@ -58,7 +59,7 @@ impl File {
         let sections = [
             (self.alerting.is_some(), "alerting"),
             (self.rule_files.as_ref().is_some_and(|files| !files.value.is_empty()), "rule_files"),
-            (self.remote_read.as_ref().is_some_and(|read| !read.value.is_null()), "remote_read"),
+            (self.remote_read.as_ref().is_some_and(|read| !read.is_empty()), "remote_read"),
         ];
         sections.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name).collect()
     }

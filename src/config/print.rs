@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::alerting::AlertingConfig;
 use super::file::{File, Opaque};
 use super::global::Global;
+use super::remote_read::RemoteRead;
 use super::remote_write::RemoteWrite;
 use super::storage::{Retention, StorageConfig};
 
@@ -38,8 +39,8 @@ struct Printed<'a> {
     tracing: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[RemoteWrite]>::is_empty")]
     remote_write: &'a [RemoteWrite],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote_read: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[RemoteRead]>::is_empty")]
+    remote_read: &'a [RemoteRead],
     otlp: &'a remote::otlp::Settings,
 }
 
@@ -91,6 +92,7 @@ pub(super) struct Sections<'a> {
     pub(super) alerting: &'a AlertingConfig,
     pub(super) storage: &'a StorageConfig,
     pub(super) remote_write: &'a [RemoteWrite],
+    pub(super) remote_read: &'a [RemoteRead],
     pub(super) otlp: &'a remote::otlp::Settings,
     /// Those of the file itself.
     pub(super) jobs: &'a [JobConfig],
@@ -117,7 +119,7 @@ pub(super) fn to_yaml(
         storage: written.storage.is_some().then(|| PrintedStorage::new(sections.storage)),
         tracing: opaque(&written.tracing),
         remote_write: sections.remote_write,
-        remote_read: opaque(&written.remote_read),
+        remote_read: sections.remote_read,
         otlp: sections.otlp,
     };
     serde_saphyr::to_string(&printed)

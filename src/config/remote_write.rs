@@ -21,6 +21,9 @@ const DEFAULT_TIMEOUT: PromDuration = PromDuration::from_secs(30);
 /// Letters of the hash that names an endpoint without a name.
 const HASH_NAME_LEN: usize = 6;
 
+/// What to set instead of the header `Authorization`.
+const AUTH_FIELDS: &str = "basic_auth, authorization, oauth2, sigv4, azuread or google_iam";
+
 /// Headers that the sender or the HTTP client sets itself, in lower case.
 const RESERVED_HEADERS: &[&str] = &[
     "host",
@@ -110,7 +113,7 @@ impl RemoteWrite {
         let rules: Option<Vec<relabel::Config>> =
             written.write_relabel_configs.take().unwrap_or_default().into_iter().collect();
         let headers = written.headers.take().unwrap_or_default();
-        check_headers(&headers)?;
+        check_headers(&headers, AUTH_FIELDS)?;
         let version = version(written.protobuf_message.as_deref())?;
         let queue_config = written.queue_config.take().unwrap_or_default();
         queue_config.validate()?;
@@ -145,10 +148,7 @@ impl RemoteWrite {
         if !self.name.is_empty() {
             return self.name.clone();
         }
-        // What can be read can be written.
-        let text = serde_saphyr::to_string(self).unwrap_or_default();
-        let hash: String = Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        hash[..HASH_NAME_LEN].to_owned()
+        hash_name(self)
     }
 
     /// For the sender.
@@ -175,6 +175,14 @@ impl RemoteWrite {
     pub(super) fn unsupported(&self) -> &[&'static str] {
         &self.unsupported
     }
+}
+
+/// A name for an entry without one.
+pub(super) fn hash_name(entry: &impl Serialize) -> String {
+    // What can be read can be written.
+    let text = serde_saphyr::to_string(entry).unwrap_or_default();
+    let hash: String = Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    hash[..HASH_NAME_LEN].to_owned()
 }
 
 /// Checks a section; relative paths become relative to the file's directory.
@@ -211,7 +219,7 @@ pub(super) fn check(
 }
 
 /// Writes a URL as the reference shows it.
-fn without_password<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn without_password<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     if let Ok(mut url) = url::Url::parse(text)
         && url.password().is_some()
         && url.set_password(Some("xxxxx")).is_ok()
@@ -232,13 +240,12 @@ fn version(message: Option<&str>) -> Result<Version, String> {
     })
 }
 
-fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
+/// Refuses headers that aren't the user's to set, such as those of signing in: for that there are `auth_fields`.
+pub(super) fn check_headers(headers: &BTreeMap<String, String>, auth_fields: &str) -> Result<(), String> {
     for (name, value) in headers {
         let lower = name.to_ascii_lowercase();
         if lower == "authorization" {
-            return Err("authorization header must be changed via the basic_auth, authorization, oauth2, \
-                        sigv4, azuread or google_iam parameter"
-                .to_owned());
+            return Err(format!("authorization header must be changed via the {auth_fields} parameter"));
         }
         if RESERVED_HEADERS.contains(&&*lower) {
             return Err(format!("{name} is a reserved header. It must not be changed"));

@@ -36,7 +36,6 @@ pub(super) fn find(file: &Path, written: &File, remote_write: &[Spanned<RemoteWr
             found.add(section.referenced, &field, "there is no such way to sign in yet");
         }
     }
-    found.opaque(&written.remote_read, "remote_read", "samples aren't read from other systems yet");
     found.opaque(&written.tracing, "tracing", "no traces are made yet");
     found.storage(written);
     found.all

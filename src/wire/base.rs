@@ -5,9 +5,11 @@ use std::sync::Arc;
 use api::ApiOptions;
 use api::notifications::Notifications;
 use model::names::ValidationScheme;
+use model::storage::Queryable;
 use model::time::{Clock, SystemClock};
 use prometheus::Registry;
 use promql::engine::Engine;
+use remote::read::Merged;
 use remote::write::sender::{Sender, SenderParts};
 use remote::write::{Receiver, ReceiverOptions};
 use rules::group::Sources;
@@ -17,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::storage::Storage;
-use super::{chunks, options, otlp, remote_write, status};
+use super::{chunks, options, otlp, remote_read, remote_write, status};
 use crate::config::Config;
 use crate::flags::Flags;
 use crate::query_log::QueryLog;
@@ -91,6 +93,11 @@ impl Base {
         Ok(Arc::new(remote::read::Server::new(self.flags.remote_read, storage, chunks, &self.registry)?))
     }
 
+    /// The storage, and those that are read from.
+    pub(super) fn merged(&self) -> anyhow::Result<Arc<Merged>> {
+        Ok(Arc::new(remote_read::merged(&self.storage, &self.flags, &self.registry)?))
+    }
+
     pub(super) fn sender(&self, scraping: &Arc<scrape::Manager>) -> anyhow::Result<Arc<Sender>> {
         let parts = SenderParts {
             log: Arc::new(self.storage.clone()),
@@ -123,12 +130,13 @@ impl Base {
     pub(super) fn rules(
         &self,
         engine: &Arc<Engine>,
+        storage: &Arc<Merged>,
         notifier: &Arc<Notifier>,
     ) -> anyhow::Result<Arc<rules::manager::Manager>> {
         let parts = ManagerParts {
             sources: Sources {
                 engine: Arc::clone(engine),
-                storage: Arc::new(self.storage.clone()),
+                storage: Arc::clone(storage) as Arc<dyn Queryable>,
                 appender: Arc::new(self.storage.clone()),
             },
             clock: Arc::clone(&self.clock),
@@ -144,7 +152,7 @@ impl Base {
     }
 
     pub(super) fn configuration(&self, reloader: &Arc<Reloader>) -> Arc<status::Configuration> {
-        Arc::new(status::Configuration { reloader: Arc::clone(reloader), flags: self.flags.all.clone() })
+        Arc::new(status::Configuration { reloader: Arc::clone(reloader), flags: Arc::clone(&self.flags) })
     }
 
     pub(super) fn runtime(&self, reloader: &Arc<Reloader>, threads: usize) -> Arc<status::Runtime> {

@@ -1,14 +1,15 @@
-//! Samples as the storage's chunks, for remote read.
+//! Samples as the storage's chunks and back, for remote read.
 
 use model::storage::{HistogramValue, SampleColumns};
-use remote::read::{Chunk, ChunkEncoder};
+use model::time::TimestampMs;
+use remote::read::{Chunk, ChunkDecoder, ChunkEncoder};
 use tsdb::chunk::histogram::HistogramAppender;
 use tsdb::chunk::{Encoding, xor};
 
 /// As in blocks: few enough for a reader that wants one sample.
 const SAMPLES_MAX: usize = 120;
 
-/// Makes chunks in Prometheus's encodings.
+/// Makes and reads chunks in Prometheus's encodings.
 #[derive(Debug)]
 pub(super) struct Chunks;
 
@@ -37,6 +38,18 @@ impl ChunkEncoder for Chunks {
                 }
             }
         }
+    }
+}
+
+impl ChunkDecoder for Chunks {
+    fn decode(
+        &self,
+        chunk: &Chunk,
+        (mint, maxt): (TimestampMs, TimestampMs),
+        out: &mut SampleColumns,
+    ) -> Result<(), String> {
+        let encoding = Encoding::from_u8(chunk.encoding).map_err(|error| error.to_string())?;
+        tsdb::chunk::decode_into(encoding, &chunk.bytes, mint, maxt, out).map_err(|error| error.to_string())
     }
 }
 

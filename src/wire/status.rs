@@ -20,7 +20,7 @@ use crate::version;
 #[derive(Debug)]
 pub(super) struct Configuration {
     pub(super) reloader: Arc<Reloader>,
-    pub(super) flags: BTreeMap<String, String>,
+    pub(super) flags: Arc<Flags>,
 }
 
 impl ConfigSource for Configuration {
@@ -33,7 +33,7 @@ impl ConfigSource for Configuration {
     }
 
     fn flags(&self) -> BTreeMap<String, String> {
-        self.flags.clone()
+        self.flags.all.clone()
     }
 
     fn features(&self) -> BTreeMap<String, BTreeMap<String, bool>> {

@@ -62,6 +62,13 @@ impl Storage {
         self.db.swap(None)
     }
 
+    /// Time of the oldest sample; [`TimestampMs::MAX`] while there is none.
+    pub(super) fn oldest_ms(&self) -> TimestampMs {
+        let Ok(db) = self.db() else { return TimestampMs::MAX };
+        let blocks = db.blocks().iter().map(|block| block.meta().min_time).min();
+        blocks.unwrap_or(TimestampMs::MAX).min(db.head_stats(0).min_time_ms)
+    }
+
     fn db(&self) -> Result<Arc<Db>, StorageError> {
         self.db.load_full().ok_or(StorageError::NotReady)
     }

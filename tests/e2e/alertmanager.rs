@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::real_targets::{Program, free_port};
-use crate::server::{Home, Server, request, wait_for};
+use crate::client::Client;
+use crate::program::{Program, free_port};
+use crate::server::{Home, Server, wait_for};
 use crate::target::Target;
 
 /// Alerts go out a group for each name; those called `Muted` don't while there is one called `Maintenance`.
@@ -112,10 +113,8 @@ fn start_alertmanager(home: &Home, port: u16, webhook: &Webhook) -> Option<Progr
         &format!("--web.listen-address=127.0.0.1:{port}"),
     ]);
     let program = Program::start(&mut command)?;
-    let address = format!("127.0.0.1:{port}");
-    wait_for("Alertmanager", || {
-        request(&address, "GET", "/-/ready").ok().filter(|(status, _)| *status == 200)
-    });
+    let client = Client::new(format!("127.0.0.1:{port}"));
+    wait_for("Alertmanager", || (client.get("/-/ready").0 == 200).then_some(()));
     Some(program)
 }
 
@@ -199,8 +198,9 @@ fn an_alert_goes_by_way_of_alertmanager_to_a_webhook_and_is_resolved() {
 
     // What Alertmanager inhibits is known to it.
     muted.store(true, Ordering::SeqCst);
+    let alertmanager = Client::new(format!("127.0.0.1:{port}"));
     wait_for("an inhibited alert", || {
-        let (_, alerts) = request(&format!("127.0.0.1:{port}"), "GET", "/api/v2/alerts").ok()?;
+        let (_, alerts) = alertmanager.get("/api/v2/alerts");
         let alerts: Value = serde_json::from_str(&alerts).ok()?;
         let is_it = |alert: &&Value| {
             alert["labels"]["alertname"] == "Muted" && alert["status"]["state"] == "suppressed"

@@ -1,19 +1,19 @@
 //! The program as a child process.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+
+use crate::client::Client;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -70,7 +70,7 @@ impl Home {
 /// A running server. It is killed when it goes out of scope.
 pub(crate) struct Server {
     child: Child,
-    address: String,
+    client: Client,
     log: Arc<Mutex<String>>,
 }
 
@@ -98,62 +98,14 @@ impl Server {
             Ok(address) => address,
             Err(_) => panic!("the server doesn't listen:\n{}", log.lock().unwrap()),
         };
-        let server = Server { child, address, log };
+        let server = Server { child, client: Client::new(address), log };
         wait_for("readiness", || (server.get("/-/ready").0 == 200).then_some(()));
         server
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        &self.address
     }
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
-    }
-
-    /// Sends a request without a body; the status and the body of the answer, 0 if there is none.
-    pub(crate) fn request(&self, method: &str, path: &str) -> (u16, String) {
-        request(&self.address, method, path).unwrap_or_default()
-    }
-
-    /// Sends a form.
-    pub(crate) fn post(&self, path: &str, form: &str) -> (u16, String) {
-        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
-        send(&self.address, "POST", path, kind, form).unwrap_or_default()
-    }
-
-    pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        self.request("GET", path)
-    }
-
-    /// `data` of an answer of the API.
-    pub(crate) fn data(&self, path: &str) -> Value {
-        let (status, body) = self.get(path);
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {status} {body}"));
-        assert_eq!(answer["status"], "success", "{path}: {body}");
-        answer["data"].clone()
-    }
-
-    /// The elements of the answer to an instant query.
-    pub(crate) fn query(&self, expression: &str) -> Vec<Value> {
-        let query = utf8_percent_encode(expression, NON_ALPHANUMERIC);
-        self.data(&format!("/api/v1/query?query={query}"))["result"].as_array().unwrap().clone()
-    }
-
-    /// The value of the only element of an instant query's answer, if there is one.
-    pub(crate) fn value(&self, expression: &str) -> Option<f64> {
-        let result = self.query(expression);
-        assert!(result.len() < 2, "{expression} gave {result:?}");
-        Some(result.first()?["value"][1].as_str()?.parse().unwrap())
-    }
-
-    /// One value of a metric of the server itself.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.get("/metrics");
-        let line =
-            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-        line.unwrap_or_else(|| panic!("no metric {name}")).rsplit(' ').next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -172,37 +124,17 @@ impl Server {
     }
 }
 
+impl Deref for Server {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// One request without a body.
-pub(crate) fn request(address: &str, method: &str, path: &str) -> std::io::Result<(u16, String)> {
-    send(address, method, path, "", "")
-}
-
-/// One request of HTTP/1.0, whose answer ends with the connection.
-fn send(
-    address: &str,
-    method: &str,
-    path: &str,
-    headers: &str,
-    body: &str,
-) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Ok((status, body.to_owned()))
 }

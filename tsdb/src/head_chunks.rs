@@ -1,10 +1,12 @@
 //! Head chunks: full chunks of the head in append-only files.
 //!
-//! They are written and read with system calls, not mapped: touched pages of a map would count as the
-//! process's memory, and there is half a kilobyte of them for each series. What was appended is gathered to
-//! [`GATHER_BYTES`] before it is written; until then reads are served from memory. A crash of the process
-//! loses no sample with it, because the log still has all samples of such a chunk: [`HeadChunks::sync`] comes
-//! before the checkpoint that lets the log go.
+//! What was appended is gathered to [`GATHER_BYTES`] before it is written; until then reads are served from
+//! memory. A crash of the process loses no sample with it, because the log still has all samples of such a
+//! chunk: [`HeadChunks::sync`] comes before the checkpoint that lets the log go.
+//!
+//! What is written is read from maps: a system call for each chunk took longer than decoding it. Touched pages
+//! of a map count as the process's memory, half a kilobyte of them for each series, so that
+//! [`HeadChunks::release_pages`] lets go of them every second.
 //!
 //! ```text
 //! file head/chunks/NNNNNN
@@ -28,7 +30,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::chunk::Encoding;
 use crate::db::{Damage, SET_ASIDE, move_aside};
-use crate::fs::{Fs, FsFile};
+use crate::fs::{ByteView, Fs, FsFile};
 
 const MAGIC: &[u8; 8] = b"FERULAHC";
 const VERSION: u8 = 1;
@@ -37,8 +39,6 @@ const CHUNK_HEADER_BYTES: usize = 9;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// One write for so many bytes: some hundred chunks.
 const GATHER_BYTES: usize = 64 << 10;
-/// Read at once in the hope that a chunk and its header are no longer: one call instead of two.
-const READ_BYTES: usize = 512;
 /// No chunk is larger: histograms with the most buckets stay far below.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
@@ -83,6 +83,8 @@ struct ChunkFile {
     live: AtomicU64,
     /// Bytes at the end that are still in memory, and where they begin.
     gathered: RwLock<Gathered>,
+    /// The bytes that were written when somebody last asked for more than was mapped.
+    mapped: Mutex<ByteView>,
 }
 
 #[derive(Debug, Default)]
@@ -116,9 +118,16 @@ pub(crate) struct HeadChunks {
 }
 
 /// A view of the files, for reading chunks while files come and go.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct HeadChunkReader {
-    files: BTreeMap<u32, Arc<ChunkFile>>,
+    files: BTreeMap<u32, OpenFile>,
+}
+
+/// A file, and what was written of it when a reader first read from it.
+#[derive(Debug)]
+struct OpenFile {
+    file: Arc<ChunkFile>,
+    map: OnceLock<ByteView>,
 }
 
 impl HeadChunks {
@@ -146,11 +155,14 @@ impl HeadChunks {
                 }
             };
             let gathered = RwLock::new(Gathered { offset, bytes: Vec::new() });
-            let live = AtomicU64::new(0);
-            files.insert(
-                number,
-                Arc::new(ChunkFile { path: entry.path, reader: reader.into(), live, gathered }),
-            );
+            let file = ChunkFile {
+                path: entry.path,
+                reader: reader.into(),
+                live: AtomicU64::new(0),
+                gathered,
+                mapped: Mutex::default(),
+            };
+            files.insert(number, Arc::new(file));
         }
         Ok(HeadChunks {
             fs,
@@ -196,6 +208,7 @@ impl HeadChunks {
             reader: OnceLock::new(),
             live: AtomicU64::new(0),
             gathered: RwLock::new(Gathered { offset: 0, bytes }),
+            mapped: Mutex::default(),
         });
         self.files.write().insert(number, Arc::clone(&file));
         Writer { number, file, appender: None }
@@ -257,7 +270,13 @@ impl HeadChunks {
 
     /// A reader of all chunks that are there now.
     pub(crate) fn reader(&self) -> HeadChunkReader {
-        HeadChunkReader { files: self.files.read().clone() }
+        let files = self.files.read();
+        HeadChunkReader { files: files.iter().map(|(number, file)| (*number, OpenFile::new(file))).collect() }
+    }
+
+    /// Lets go of the memory that reading chunks took; what is read again comes from the page cache.
+    pub(crate) fn release_pages(&self) {
+        self.files.read().values().for_each(|file| file.mapped.lock().release());
     }
 
     /// Number of chunks that were appended.
@@ -288,14 +307,18 @@ impl HeadChunkReader {
         if !self.files.contains_key(&number)
             && let Some(file) = chunks.files.read().get(&number)
         {
-            self.files.insert(number, Arc::clone(file));
+            self.files.insert(number, OpenFile::new(file));
         }
     }
 
-    /// Reads a chunk into `data` and returns its encoding.
-    pub(crate) fn read(&self, location: Location, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
+    /// A chunk and its encoding; `buffer` is for the bytes of one that isn't mapped.
+    pub(crate) fn read<'r>(
+        &'r self,
+        location: Location,
+        buffer: &'r mut Vec<u8>,
+    ) -> Result<(Encoding, &'r [u8]), StorageError> {
         match self.files.get(&location.file()) {
-            Some(file) => file.read(location.offset(), data),
+            Some(open) => open.read(location.offset(), buffer),
             None => Err(StorageError::Corrupt {
                 file: format!("head/chunks/{:06}", location.file()),
                 offset: location.offset(),
@@ -303,6 +326,37 @@ impl HeadChunkReader {
             }),
         }
     }
+}
+
+impl OpenFile {
+    fn new(file: &Arc<ChunkFile>) -> Self {
+        OpenFile { file: Arc::clone(file), map: OnceLock::new() }
+    }
+
+    fn read<'r>(
+        &'r self,
+        offset: u64,
+        buffer: &'r mut Vec<u8>,
+    ) -> Result<(Encoding, &'r [u8]), StorageError> {
+        let map = match self.map.get() {
+            Some(map) => map,
+            None => {
+                let map = self.file.map()?;
+                self.map.get_or_init(|| map)
+            }
+        };
+        let mut written = from(map, offset);
+        if written.is_empty() {
+            self.file.copy_unmapped(offset, buffer)?;
+            written = buffer;
+        }
+        self.file.chunk(offset, written)
+    }
+}
+
+/// The bytes from an offset on; none past the end.
+fn from(bytes: &[u8], offset: u64) -> &[u8] {
+    usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default()
 }
 
 impl Writer {
@@ -343,51 +397,64 @@ impl ChunkFile {
         StorageError::Corrupt { file: self.path.display().to_string(), offset, what: what.to_owned() }
     }
 
-    /// Reads `len` bytes, or as many as there are up to the end, or up to where the bytes in memory begin: no
-    /// chunk reaches across.
-    fn read_some(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> Result<(), StorageError> {
+    /// What is written of the file.
+    fn map(&self) -> Result<ByteView, StorageError> {
+        let written = self.gathered.read().offset;
+        let mut mapped = self.mapped.lock();
+        if (mapped.len() as u64) < written {
+            let Some(reader) = self.reader.get() else {
+                return Err(self.corrupt(0, "file of head chunks was never written"));
+            };
+            *mapped = reader.view(written).map_err(|source| StorageError::Io {
+                what: format!("map {}", self.path.display()),
+                source: Arc::new(source),
+            })?;
+        }
+        Ok(mapped.clone())
+    }
+
+    /// Copies a chunk that was in memory when the file was mapped. It may have been written since.
+    fn copy_unmapped(&self, offset: u64, into: &mut Vec<u8>) -> Result<(), StorageError> {
         into.clear();
         let gathered = self.gathered.read();
         if let Some(at) = offset.checked_sub(gathered.offset) {
-            let rest = gathered.bytes.get(at as usize..).unwrap_or_default();
-            into.extend_from_slice(&rest[..len.min(rest.len())]);
+            into.extend_from_slice(first_chunk(from(&gathered.bytes, at)));
             return Ok(());
         }
-        let left = gathered.offset - offset;
         drop(gathered);
-        into.resize(len.min(usize::try_from(left).unwrap_or(usize::MAX)), 0);
-        let Some(reader) = self.reader.get() else {
-            return Err(self.corrupt(offset, "head chunk in a file that was never written"));
-        };
-        reader.read_exact_at(into, offset).map_err(|source| StorageError::Io {
-            what: format!("read {}", self.path.display()),
-            source: Arc::new(source),
-        })
+        into.extend_from_slice(first_chunk(from(&self.map()?, offset)));
+        Ok(())
     }
 
-    fn read(&self, offset: u64, data: &mut Vec<u8>) -> Result<Encoding, StorageError> {
-        self.read_some(offset, READ_BYTES, data)?;
+    /// Checks the chunk that bytes of this file begin with.
+    fn chunk<'b>(&self, offset: u64, bytes: &'b [u8]) -> Result<(Encoding, &'b [u8]), StorageError> {
         let too_short = || self.corrupt(offset, "head chunk reaches past the end of its file");
-        let header = *data.first_chunk::<CHUNK_HEADER_BYTES>().ok_or_else(too_short)?;
-        let [c0, c1, c2, c3, l0, l1, l2, l3, encoding] = header;
-        let (crc, len) =
-            (u32::from_be_bytes([c0, c1, c2, c3]), u32::from_be_bytes([l0, l1, l2, l3]) as usize);
+        let (header, rest) = bytes.split_first_chunk::<CHUNK_HEADER_BYTES>().ok_or_else(too_short)?;
+        let [c0, c1, c2, c3, .., encoding] = *header;
+        let len = data_len(header);
         if len > CHUNK_BYTES_MAX {
             return Err(self.corrupt(offset, "length of head chunk"));
         }
-        if CHUNK_HEADER_BYTES + len > data.len() {
-            self.read_some(offset, CHUNK_HEADER_BYTES + len, data)?;
-        }
-        if CHUNK_HEADER_BYTES + len > data.len() {
-            return Err(too_short());
-        }
-        data.truncate(CHUNK_HEADER_BYTES + len);
-        data.drain(..CHUNK_HEADER_BYTES);
-        if chunk_crc(&header[4..], data) != crc {
+        let data = rest.get(..len).ok_or_else(too_short)?;
+        if chunk_crc(&header[4..], data) != u32::from_be_bytes([c0, c1, c2, c3]) {
             return Err(self.corrupt(offset, "checksum of head chunk"));
         }
-        Encoding::from_u8(encoding).map_err(|error| self.corrupt(offset, &error.to_string()))
+        let encoding =
+            Encoding::from_u8(encoding).map_err(|error| self.corrupt(offset, &error.to_string()))?;
+        Ok((encoding, data))
     }
+}
+
+/// The chunk that bytes begin with, as far as they have it.
+fn first_chunk(bytes: &[u8]) -> &[u8] {
+    let len = bytes.first_chunk().map_or(0, data_len).min(CHUNK_BYTES_MAX);
+    &bytes[..bytes.len().min(CHUNK_HEADER_BYTES + len)]
+}
+
+/// How many bytes of data a chunk says it has.
+fn data_len(header: &[u8; CHUNK_HEADER_BYTES]) -> usize {
+    let [_, _, _, _, l0, l1, l2, l3, _] = *header;
+    u32::from_be_bytes([l0, l1, l2, l3]) as usize
 }
 
 fn chunk_crc(header: &[u8], data: &[u8]) -> u32 {
@@ -419,14 +486,17 @@ mod tests {
         let places: Vec<Location> = data.iter().map(|data| chunks.append(Encoding::Xor, data)).collect();
         chunks.sync().unwrap();
         let last = chunks.append(Encoding::Histogram, b"last");
-        let mut read = Vec::new();
+        let mut buffer = Vec::new();
         for (place, data) in places.iter().zip(&data) {
-            assert_eq!(chunks.reader().read(*place, &mut read).unwrap(), Encoding::Xor);
-            assert_eq!(read, *data);
+            assert_eq!(chunks.reader().read(*place, &mut buffer).unwrap(), (Encoding::Xor, &data[..]));
             assert_eq!(Location::from_bits(place.to_bits()), *place);
         }
-        assert_eq!(chunks.reader().read(last, &mut read).unwrap(), Encoding::Histogram);
-        assert_eq!(read, b"last");
+        let reader = chunks.reader();
+        assert_eq!(reader.read(last, &mut buffer).unwrap(), (Encoding::Histogram, &b"last"[..]));
+        chunks.sync().unwrap();
+        chunks.release_pages();
+        assert_eq!(reader.read(last, &mut buffer).unwrap(), (Encoding::Histogram, &b"last"[..]));
+        assert_eq!(reader.read(places[1], &mut buffer).unwrap(), (Encoding::Xor, &data[1][..]));
     }
 
     #[test]
@@ -443,10 +513,10 @@ mod tests {
         let reader = chunks.reader();
         chunks.release(place);
         assert_eq!(chunks.remove_unused().unwrap(), 1);
-        let mut read = Vec::new();
-        reader.read(place, &mut read).unwrap();
-        assert_eq!(read, b"data", "readers from before still read");
-        assert!(chunks.reader().read(place, &mut read).is_err());
+        let mut buffer = Vec::new();
+        let read = reader.read(place, &mut buffer).unwrap();
+        assert_eq!(read, (Encoding::Xor, &b"data"[..]), "readers from before still read");
+        assert!(chunks.reader().read(place, &mut buffer).is_err());
         assert!(RealFs.list(&path).unwrap().is_empty());
     }
 

@@ -117,6 +117,7 @@ impl Db {
         {
             tracing::error!(%error, "no checkpoint: a restart will take longer");
         }
+        self.head.chunks.release_pages();
         self.update_gauges();
         self.save_followers();
     }

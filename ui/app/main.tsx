@@ -21,6 +21,7 @@ const PAGES: Record<string, () => Promise<Page>> = {
   "service-discovery": () => import("./pages/discovery"),
   "alertmanager-discovery": () => import("./pages/alertmanagers"),
   "tsdb-status": () => import("./pages/storage"),
+  "running-queries": () => import("./pages/running"),
   status: () => import("./pages/status"),
   config: () => import("./pages/config"),
   flags: () => import("./pages/flags"),

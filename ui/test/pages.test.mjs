@@ -30,6 +30,7 @@ const PAGES = {
   "/tsdb-status?view=head": "Labels by memory",
   "/tsdb-status?view=blocks": "There is no block yet",
   "/tsdb-status?view=usage": "Never asked for",
+  "/running-queries": "No query is running",
   "/status": "Running for",
   "/config": "job_name",
   "/flags": "--storage.tsdb.path",

@@ -28,7 +28,7 @@ use crate::server::App;
 
 pub(crate) use full::{Index, asset};
 pub(crate) use query::query;
-pub(crate) use status::{alertmanagers, config, flags, status, tsdb_status};
+pub(crate) use status::{alertmanagers, config, flags, running_queries, status, tsdb_status};
 pub(crate) use targets::{alerts, rules, service_discovery, targets};
 
 use html::Html;
@@ -37,7 +37,7 @@ use html::Html;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Pages in the order of the navigation: path below the prefix, and title.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("/query", "Query"),
     ("/alerts", "Alerts"),
     ("/targets", "Targets"),
@@ -46,6 +46,7 @@ const PAGES: [(&str, &str); 10] = [
     ("/alertmanager-discovery", "Alertmanagers"),
     ("/status", "Status"),
     ("/tsdb-status", "TSDB"),
+    ("/running-queries", "Running queries"),
     ("/flags", "Flags"),
     ("/config", "Configuration"),
 ];

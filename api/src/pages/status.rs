@@ -1,4 +1,4 @@
-//! `/status`, `/alertmanager-discovery`, `/tsdb-status`, `/flags`, `/config`.
+//! `/status`, `/alertmanager-discovery`, `/tsdb-status`, `/running-queries`, `/flags`, `/config`.
 
 use std::sync::Arc;
 
@@ -88,6 +88,18 @@ fn list(html: &mut Html, title: &str, entries: &[(String, u64)]) {
         html.row(&[name, &count.to_string()]);
     }
     html.close_table();
+}
+
+/// The queries that clients wait for, the oldest first.
+pub(crate) fn running_queries(app: &Arc<App>, call: &Call) -> Response<Body> {
+    page(app, call, "/running-queries", |html| {
+        html.open_table(&["Number", "Query", "Client", "Since"]);
+        for (id, query) in app.running.all() {
+            let begun = go_text::rfc3339(Some(query.begun_ms));
+            html.row(&[&id.to_string(), &query.query, &query.client, &begun]);
+        }
+        html.close_table();
+    })
 }
 
 /// All flags.

@@ -13,7 +13,7 @@ use crate::params::{MAX_TIME_MS, MIN_TIME_MS};
 use crate::respond::{Answer, ApiResult};
 use crate::server::App;
 
-fn refuse_unless_enabled(app: &App) -> Result<(), ApiError> {
+pub(super) fn refuse_unless_enabled(app: &App) -> Result<(), ApiError> {
     if app.options.enable_admin_api {
         return Ok(());
     }

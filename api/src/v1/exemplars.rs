@@ -19,8 +19,9 @@ pub(crate) fn query_exemplars(app: &Arc<App>, call: &Call) -> ApiResult {
     }
     let features = &app.parts.engine.options().features;
     let expr = promql::parse::parse(call.form.get("query"), features).map_err(ApiError::bad_data)?;
-    let mut wanted = Vec::new();
-    collect_selectors(&expr, &mut wanted);
+    let mut selectors = Vec::new();
+    collect_selectors(&expr, &mut selectors);
+    let wanted: Vec<_> = selectors.into_iter().map(<[_]>::to_vec).collect();
     if wanted.is_empty() {
         return Ok(Answer::nothing());
     }

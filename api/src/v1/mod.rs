@@ -12,6 +12,7 @@ pub(crate) mod parse;
 pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod rules;
+pub(crate) mod running;
 pub(crate) mod search;
 pub(crate) mod self_metrics;
 pub(crate) mod series;

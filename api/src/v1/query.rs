@@ -12,6 +12,7 @@ use crate::go_text;
 use crate::json::{JsonOut, write_query_value};
 use crate::params::{Form, nanos_to_millis, parse_duration, parse_time};
 use crate::respond::{Answer, ApiResult};
+use crate::running::RunningQuery;
 use crate::server::App;
 
 use super::TRUNCATED;
@@ -82,9 +83,19 @@ fn with_shared_parameters(call: &Call, mut request: QueryRequest) -> Result<Quer
 /// Evaluates a query.
 fn run(app: &App, call: &Call, request: &QueryRequest, limit: usize) -> ApiResult {
     let (stats, stats_warning) = stats_level(call.form.get("stats"));
-    app.usage.record(&request.query, &app.parts.engine.options().features, app.parts.clock.now_ms());
+    if let Ok(expr) = app.parts.engine.parse(&request.query) {
+        app.usage.record(&expr, app.parts.clock.now_ms());
+    }
+    let listed = app.running.list(RunningQuery {
+        query: request.query.clone(),
+        time: request.time,
+        client: call.client.map(|address| address.to_string()).unwrap_or_default(),
+        begun_ms: app.parts.clock.now_ms(),
+        cancel: request.cancel.clone(),
+    });
     let QueryResult { mut value, annotations, stats: counted } =
         app.parts.engine.query(&*app.parts.storage, request).map_err(query_error)?;
+    drop(listed);
     let mut warnings = capped(annotations.warnings(&request.query), "warning");
     let infos = capped(annotations.infos(&request.query), "info");
     if truncate(&mut value, limit) {

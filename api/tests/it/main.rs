@@ -8,4 +8,5 @@ mod fakes;
 mod full_page;
 mod golden;
 mod pages;
+mod running;
 mod web_config;

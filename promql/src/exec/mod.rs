@@ -119,16 +119,21 @@ impl<'q> Context<'q> {
     }
 
     fn select_all(&self) -> Result<Vec<Arc<dyn SeriesSet>>, QueryError> {
+        let deadline = self.deadline;
+        let cancel = self.cancel.or_when(move || Instant::now() >= deadline);
         let selections: Vec<Selection<'_>> = self
             .plan
             .fetches
             .iter()
             .map(|wanted| Selection {
                 matchers: &wanted.matchers,
-                hints: SelectHints::new(wanted.mint, wanted.maxt, &self.cancel),
+                hints: SelectHints::new(wanted.mint, wanted.maxt, &cancel),
             })
             .collect();
         let sets = self.querier.select_all(&selections).map_err(|error| self.storage_error(error))?;
+        for warning in sets.iter().flat_map(|set| set.warnings()) {
+            self.annotations.lock().warn_anywhere(warning);
+        }
         Ok(sets.into_iter().map(Arc::from).collect())
     }
 

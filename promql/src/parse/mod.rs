@@ -19,6 +19,7 @@ pub(crate) mod number;
 mod selector;
 pub(crate) mod string;
 mod token;
+pub(crate) mod words;
 
 use std::fmt;
 

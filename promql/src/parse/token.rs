@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::string::{byte_of, is_utf8};
+use super::words;
 use crate::ast::{AggregateOp, BinaryOp, Span};
 
 /// A piece of a query.
@@ -77,53 +78,10 @@ pub(super) enum TimeWord {
     MinOf,
 }
 
-/// Words that aren't plain identifiers, in lower case.
-const WORDS: [(&str, TokenKind); 39] = [
-    ("and", TokenKind::Op(BinaryOp::And)),
-    ("or", TokenKind::Op(BinaryOp::Or)),
-    ("unless", TokenKind::Op(BinaryOp::Unless)),
-    ("atan2", TokenKind::Op(BinaryOp::Atan2)),
-    ("sum", TokenKind::Aggregate(AggregateOp::Sum)),
-    ("avg", TokenKind::Aggregate(AggregateOp::Avg)),
-    ("count", TokenKind::Aggregate(AggregateOp::Count)),
-    ("min", TokenKind::Aggregate(AggregateOp::Min)),
-    ("max", TokenKind::Aggregate(AggregateOp::Max)),
-    ("group", TokenKind::Aggregate(AggregateOp::Group)),
-    ("stddev", TokenKind::Aggregate(AggregateOp::Stddev)),
-    ("stdvar", TokenKind::Aggregate(AggregateOp::Stdvar)),
-    ("topk", TokenKind::Aggregate(AggregateOp::Topk)),
-    ("bottomk", TokenKind::Aggregate(AggregateOp::Bottomk)),
-    ("count_values", TokenKind::Aggregate(AggregateOp::CountValues)),
-    ("quantile", TokenKind::Aggregate(AggregateOp::Quantile)),
-    ("limitk", TokenKind::Aggregate(AggregateOp::Limitk)),
-    ("limit_ratio", TokenKind::Aggregate(AggregateOp::LimitRatio)),
-    ("offset", TokenKind::Keyword(Keyword::Offset)),
-    ("smoothed", TokenKind::Keyword(Keyword::Smoothed)),
-    ("anchored", TokenKind::Keyword(Keyword::Anchored)),
-    ("by", TokenKind::Keyword(Keyword::By)),
-    ("without", TokenKind::Keyword(Keyword::Without)),
-    ("on", TokenKind::Keyword(Keyword::On)),
-    ("ignoring", TokenKind::Keyword(Keyword::Ignoring)),
-    ("group_left", TokenKind::Keyword(Keyword::GroupLeft)),
-    ("group_right", TokenKind::Keyword(Keyword::GroupRight)),
-    ("fill", TokenKind::Keyword(Keyword::Fill)),
-    ("fill_left", TokenKind::Keyword(Keyword::FillLeft)),
-    ("fill_right", TokenKind::Keyword(Keyword::FillRight)),
-    ("bool", TokenKind::Keyword(Keyword::Bool)),
-    ("start", TokenKind::TimeWord(TimeWord::Start)),
-    ("end", TokenKind::TimeWord(TimeWord::End)),
-    ("step", TokenKind::TimeWord(TimeWord::Step)),
-    ("range", TokenKind::TimeWord(TimeWord::Range)),
-    ("max_of", TokenKind::TimeWord(TimeWord::MaxOf)),
-    ("min_of", TokenKind::TimeWord(TimeWord::MinOf)),
-    ("inf", TokenKind::Number),
-    ("nan", TokenKind::Number),
-];
-
 impl TokenKind {
     /// What a word is, whatever its case; `None` for a plain identifier.
     pub(super) fn of_word(word: &str) -> Option<TokenKind> {
-        WORDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
+        words::WORDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
     }
 
     /// Whether a metric may have this word for its name without quotes.

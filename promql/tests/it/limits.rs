@@ -1,9 +1,13 @@
 //! What an engine refuses, and with which words.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use model::cancel::Cancel;
 use model::labels::Labels;
-use model::storage::SampleValue;
+use model::matcher::Matcher;
+use model::storage::{
+    LabelColumn, Querier, Queryable, SampleColumns, SampleValue, SelectHints, SeriesSet, StorageError,
+};
 use promql::engine::{Engine, EngineOptions, QueryError, QueryRequest, StatsLevel};
 use promql::script::{MemoryStorage, Sample};
 
@@ -73,6 +77,77 @@ fn a_query_that_is_late_or_cancelled_ends() {
     request.cancel.cancel();
     let text = error(EngineOptions::default(), &request).to_string();
     assert_eq!(text, "query was canceled in expression evaluation");
+}
+
+/// A storage of one series that is read until the query is cancelled.
+#[derive(Debug, Default)]
+struct Endless(Cancel);
+
+/// A test that waits so long fails.
+const ENDLESS: Duration = Duration::from_secs(60);
+
+impl Queryable for Endless {
+    fn querier(&self, _: i64, _: i64) -> Result<Box<dyn Querier>, StorageError> {
+        Ok(Box::new(Endless::default()))
+    }
+}
+
+impl Querier for Endless {
+    fn select(&self, _: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, StorageError> {
+        Ok(Box::new(Endless(hints.cancel.clone())))
+    }
+
+    fn label_names(&self, _: &[Matcher], _: usize, _: &Cancel) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(
+        &self,
+        _: &str,
+        _: &[Matcher],
+        _: usize,
+        _: &Cancel,
+    ) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+}
+
+impl SeriesSet for Endless {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn labels(&self, _: usize) -> Labels {
+        Labels::from_pairs([("__name__", "x_total")])
+    }
+
+    fn label_column(&self, _: &str) -> LabelColumn<'_> {
+        LabelColumn { values: vec!["".into()], ids: vec![0] }
+    }
+
+    fn read(&self, _: usize, _: i64, _: i64, _: &mut SampleColumns) -> Result<(), StorageError> {
+        let begun = Instant::now();
+        while begun.elapsed() < ENDLESS {
+            if self.0.is_cancelled() {
+                return Err(StorageError::Cancelled);
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    fn last(&self, _: usize, _: i64, _: i64) -> Result<Option<(i64, SampleValue)>, StorageError> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_storage_that_reads_is_told_of_the_deadline() {
+    let mut request = hour("rate(x_total[5m])");
+    request.timeout = Some(Duration::from_millis(20));
+    let error =
+        Engine::new(EngineOptions::default()).query(&Endless::default(), &request).expect_err("a deadline");
+    assert_eq!(error.to_string(), "query timed out in expression evaluation");
 }
 
 #[test]

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "what a test needs and isn't there fails the test")]
 
 mod endpoint;
+mod merged;
 mod read;
 mod sender;

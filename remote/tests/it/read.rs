@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use remote::read::{Answer, Chunk, ChunkEncoder, ReadOptions, Refusal, Server};
 use remote::wire::{Fields, take_varint};
 
-type Samples = Vec<(TimestampMs, f64)>;
+pub(crate) type Samples = Vec<(TimestampMs, f64)>;
 /// A series of an answer: its labels as text.
 type Answered = (String, Samples);
 /// Time and data of a chunk.
@@ -22,7 +22,7 @@ type Data = (TimestampMs, Vec<u8>);
 
 /// Series in memory.
 #[derive(Clone, Debug)]
-struct Memory(Vec<(Labels, Samples)>);
+pub(crate) struct Memory(pub(crate) Vec<(Labels, Samples)>);
 
 impl Queryable for Memory {
     fn querier(&self, _: TimestampMs, _: TimestampMs) -> Result<Box<dyn Querier>, StorageError> {
@@ -90,7 +90,7 @@ impl SeriesSet for Memory {
 
 /// A chunk for each sample: its value as bytes.
 #[derive(Debug)]
-struct Single;
+pub(crate) struct Single;
 
 impl ChunkEncoder for Single {
     fn encode(&self, samples: &SampleColumns, out: &mut Vec<Chunk>) {

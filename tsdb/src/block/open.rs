@@ -125,7 +125,7 @@ impl Block {
             }
         }
         ids.truncate(kept_count);
-        Ok(BlockSeriesSet::new(Arc::clone(self), ids, tombstones))
+        Ok(BlockSeriesSet::new(Arc::clone(self), ids, tombstones, &hints.cancel))
     }
 
     /// See [`model::storage::Querier::label_names`]; of the whole block.

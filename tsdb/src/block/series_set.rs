@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use model::cancel::Cancel;
 use model::labels::Labels;
 use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet, StorageError};
 use model::time::TimestampMs;
@@ -12,7 +13,11 @@ use super::Block;
 use super::index::ChunkMeta;
 use super::tombstones::{Interval, Tombstones, kept};
 use crate::chunk::{self, ChunkError, Encoding};
+use crate::error::check;
 use crate::postings::SeriesId;
+
+/// How many chunks, some thousand samples, are read between two looks at the cancel flag.
+const CANCEL_EVERY: usize = 64;
 
 /// See [`Block::select`]. Every series was decoded and verified when it was selected.
 #[derive(Debug)]
@@ -21,11 +26,17 @@ pub struct BlockSeriesSet {
     /// Ascending, and so ascending by label set.
     ids: Vec<SeriesId>,
     tombstones: Arc<Tombstones>,
+    cancel: Cancel,
 }
 
 impl BlockSeriesSet {
-    pub(super) fn new(block: Arc<Block>, ids: Vec<SeriesId>, tombstones: Arc<Tombstones>) -> Self {
-        BlockSeriesSet { block, ids, tombstones }
+    pub(super) fn new(
+        block: Arc<Block>,
+        ids: Vec<SeriesId>,
+        tombstones: Arc<Tombstones>,
+        cancel: &Cancel,
+    ) -> Self {
+        BlockSeriesSet { block, ids, tombstones, cancel: cancel.clone() }
     }
 
     /// The chunks of a series, and what of it is deleted.
@@ -105,7 +116,11 @@ impl SeriesSet for BlockSeriesSet {
         let (chunks, deleted) = self.chunks(series)?;
         for within in kept(mint, maxt, deleted) {
             let mut begin = within.mint;
-            for chunk in chunks.iter().filter(|chunk| chunk.overlaps(within.mint, within.maxt)) {
+            let in_range = chunks.iter().filter(|chunk| chunk.overlaps(within.mint, within.maxt));
+            for (nth, chunk) in in_range.enumerate() {
+                if nth.is_multiple_of(CANCEL_EVERY) {
+                    check(&self.cancel)?;
+                }
                 // Chunks don't overlap. Where another's writer thought otherwise, the first one counts.
                 let within = Interval { mint: begin, maxt: within.maxt };
                 self.decode(chunk, within, out)?;

@@ -180,6 +180,10 @@ impl FsFile for FailingFile {
         self.file.read_exact_at(into, offset)
     }
 
+    fn view(&self, len: u64) -> io::Result<ByteView> {
+        self.file.view(len)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         self.fs.change()?;
         self.file.sync_data()

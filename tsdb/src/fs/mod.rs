@@ -94,6 +94,10 @@ pub trait FsFile: Debug + Send + Sync {
     /// Reads exactly `into.len()` bytes from an offset.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()>;
 
+    /// The first `len` bytes, which must not be changed or cut off from now on, as bytes that stay valid while
+    /// the view lives, even if the file is removed meanwhile. The file may grow.
+    fn view(&self, len: u64) -> io::Result<ByteView>;
+
     /// Makes the content survive a power loss. After an error the state of the unsynced content is unknown
     /// for good: asking again may succeed without anything having been written.
     fn sync_data(&mut self) -> io::Result<()>;
@@ -113,6 +117,13 @@ pub trait FsFile: Debug + Send + Sync {
 /// Bytes of a file, mapped or in memory; clones share them.
 #[derive(Clone, Debug)]
 pub struct ByteView(Arc<Bytes>);
+
+impl Default for ByteView {
+    /// No bytes.
+    fn default() -> Self {
+        ByteView::from_vec(Vec::new())
+    }
+}
 
 #[derive(Debug)]
 enum Bytes {

@@ -26,7 +26,7 @@ impl Fs for RealFs {
     fn view(&self, path: &Path) -> io::Result<ByteView> {
         let file = fs::File::open(path)?;
         if file.metadata()?.len() == 0 {
-            return Ok(ByteView::from_vec(Vec::new()));
+            return Ok(ByteView::default());
         }
         #[expect(unsafe_code, reason = "mapping a file")]
         // SAFETY: files that are viewed are immutable by the contract of `view`: block files are written
@@ -127,6 +127,22 @@ impl FsFile for RealFile {
 
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(into, offset)
+    }
+
+    fn view(&self, len: u64) -> io::Result<ByteView> {
+        if self.len()? < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if len == 0 {
+            return Ok(ByteView::default());
+        }
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        #[expect(unsafe_code, reason = "mapping a file")]
+        // SAFETY: the bytes that are mapped don't change by the contract of `view`: files are appended to only,
+        // are cut back only to what was viewed or more, and the data directory is locked against other
+        // processes.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&self.0)? };
+        Ok(ByteView(Arc::new(Bytes::Mapped(map))))
     }
 
     fn sync_data(&mut self) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use model::cancel::Cancel;
 use model::labels::Labels;
 use model::storage::{LabelColumn, SampleColumns, SampleValue, SeriesSet, StorageError};
 use model::time::TimestampMs;
@@ -15,8 +16,12 @@ use super::series::{Kind, Sealed};
 use super::symbols::{SymbolId, SymbolReader};
 use crate::block::tombstones::{Interval, Tombstones, kept};
 use crate::chunk::{ChunkError, Encoding, decode_into};
+use crate::error::check;
 use crate::head_chunks::{HeadChunkReader, Location};
 use crate::merge::add_columns;
+
+/// How many chunks, some thousand samples, are read between two looks at the cancel flag.
+const CANCEL_EVERY: usize = 64;
 
 /// A series of a selection.
 #[derive(Clone, Debug)]
@@ -50,13 +55,19 @@ pub(crate) struct HeadSeries {
     /// Has the files of all full chunks.
     pub(super) reader: HeadChunkReader,
     tombstones: Arc<Tombstones>,
+    cancel: Cancel,
     /// Keeps the symbols from being given to other texts.
     _symbols: SymbolReader,
 }
 
 impl HeadSeries {
     /// A selection without series.
-    pub(super) fn new(head: &Arc<Head>, tombstones: &Arc<Tombstones>, symbols: &SymbolReader) -> Self {
+    pub(super) fn new(
+        head: &Arc<Head>,
+        tombstones: &Arc<Tombstones>,
+        symbols: &SymbolReader,
+        cancel: &Cancel,
+    ) -> Self {
         HeadSeries {
             head: Arc::clone(head),
             series: Vec::new(),
@@ -65,6 +76,7 @@ impl HeadSeries {
             open_bytes: Vec::new(),
             reader: HeadChunkReader::default(),
             tombstones: Arc::clone(tombstones),
+            cancel: cancel.clone(),
             _symbols: symbols.clone(),
         }
     }
@@ -74,16 +86,16 @@ impl HeadSeries {
         &self.pairs[start as usize..end as usize]
     }
 
-    /// Reads a full chunk; `data` is for its bytes.
+    /// Reads a full chunk; `buffer` is for the bytes of one that isn't mapped.
     fn read_chunk(
         &self,
         location: Location,
         within: Interval,
-        data: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
         out: &mut SampleColumns,
     ) -> Result<(), StorageError> {
-        let encoding = self.reader.read(location, data)?;
-        decode_into(encoding, data, within.mint, within.maxt, out)
+        let (encoding, bytes) = self.reader.read(location, buffer)?;
+        decode_into(encoding, bytes, within.mint, within.maxt, out)
             .map_err(|error| corrupt("head chunk", error))
     }
 
@@ -108,11 +120,14 @@ impl HeadSeries {
     ) -> Result<(), StorageError> {
         let within = Interval { maxt: within.maxt.min(series.newest.0), ..within };
         let sealed = self.sealed(series);
-        let mut data = Vec::new();
+        let mut buffer = Vec::new();
         for (at, chunk) in sealed.iter().enumerate() {
+            if at.is_multiple_of(CANCEL_EVERY) {
+                check(&self.cancel)?;
+            }
             let next = sealed.get(at + 1).map(|next| next.min_t);
             if chunk.min_t <= within.maxt && next.is_none_or(|next| next > within.mint) {
-                self.read_chunk(chunk.location, within, &mut data, out)?;
+                self.read_chunk(chunk.location, within, &mut buffer, out)?;
             }
         }
         self.read_open(series, within, out)
@@ -129,10 +144,10 @@ impl HeadSeries {
         let overlaps = |min_t: TimestampMs, max_t: TimestampMs| min_t <= within.maxt && max_t >= within.mint;
         let mut merged = SampleColumns::default();
         self.read_in_order(series, within, &mut merged)?;
-        let mut data = Vec::new();
+        let mut buffer = Vec::new();
         for chunk in late.sealed.iter().filter(|chunk| overlaps(chunk.min_t, chunk.max_t)) {
             let mut columns = SampleColumns::default();
-            self.read_chunk(chunk.location, within, &mut data, &mut columns)?;
+            self.read_chunk(chunk.location, within, &mut buffer, &mut columns)?;
             add_columns(&mut merged, columns);
         }
         for run in late.runs().iter().filter(|run| overlaps(run.min_t, run.max_t)) {
@@ -169,11 +184,20 @@ impl SeriesSet for HeadSeries {
         let mut column = LabelColumn { values: vec![Cow::Borrowed("")], ids: Vec::with_capacity(self.len()) };
         let mut ids: HashMap<SymbolId, u32> = HashMap::new();
         // A name may be without a symbol now and have had one when the series were selected, so that names
-        // are compared by text, once for each symbol.
-        let mut names: HashMap<SymbolId, bool> = HashMap::new();
+        // are compared by text, once for each symbol. There are few of them: looking through all beats hashing.
+        let (mut wanted, mut others): (Option<SymbolId>, Vec<SymbolId>) = (None, Vec::new());
         for series in 0..self.len() {
             let mut is_name = |symbol: SymbolId| {
-                *names.entry(symbol).or_insert_with(|| index.symbols().text(symbol) == name)
+                if wanted.is_some() || others.contains(&symbol) {
+                    return wanted == Some(symbol);
+                }
+                let found = index.symbols().text(symbol) == name;
+                if found {
+                    wanted = Some(symbol);
+                } else {
+                    others.push(symbol);
+                }
+                found
             };
             let value = self.pairs(series).iter().find(|pair| is_name(pair.0)).map(|pair| pair.1);
             column.ids.push(value.map_or(0, |value| {
@@ -241,12 +265,12 @@ impl HeadSeries {
         if series.open_min_t <= within.maxt {
             self.read_open(series, within, out)?;
         }
-        let mut data = Vec::new();
+        let mut buffer = Vec::new();
         for chunk in self.sealed(series).iter().rev().filter(|chunk| chunk.min_t <= within.maxt) {
             if !out.is_empty() {
                 break;
             }
-            self.read_chunk(chunk.location, within, &mut data, out)?;
+            self.read_chunk(chunk.location, within, &mut buffer, out)?;
         }
         Ok(())
     }

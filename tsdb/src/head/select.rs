@@ -136,7 +136,7 @@ impl Head {
             let tombstones = Arc::clone(&self.tombstones.read());
             let mut sets = Vec::with_capacity(selections.len());
             for (Selection { hints, .. }, series) in selections.iter().zip(&mut found.series) {
-                let mut set = HeadSeries::new(self, &tombstones, &found.symbols);
+                let mut set = HeadSeries::new(self, &tombstones, &found.symbols, &hints.cancel);
                 self.note_series(series.as_deref_mut().unwrap_or_default(), &mut set, &hints.cancel)?;
                 sets.push(set);
             }
@@ -380,6 +380,23 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn a_cancelled_read_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path());
+        for i in 0..200 {
+            commit(&db, &[(0, i * MINUTE, 1.0)]).unwrap();
+        }
+        let selections = [everything()];
+        let sets = db.head.select_all(&selections).unwrap();
+        let mut columns = SampleColumns::default();
+        sets[0].read(0, i64::MIN, i64::MAX, &mut columns).unwrap();
+        assert_eq!(columns.len(), 200);
+        selections[0].hints.cancel.cancel();
+        let read = sets[0].read(0, i64::MIN, i64::MAX, &mut columns);
+        assert!(matches!(read, Err(StorageError::Cancelled)));
     }
 
     #[test]

@@ -133,8 +133,8 @@ impl HeadSource {
         let chunks = snapshot.chunks.into_iter();
         let mut results: Vec<Result<(), StorageError>> = chunks
             .map(|location| {
-                let encoding = self.reader.read(location, &mut data)?;
-                self.push(encoding, &data, &kept, into)
+                let (encoding, bytes) = self.reader.read(location, &mut data)?;
+                self.push(encoding, bytes, &kept, into)
             })
             .collect();
         self.data = data;

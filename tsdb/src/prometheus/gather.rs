@@ -406,8 +406,8 @@ impl Gatherer {
         let overlapping = late_chunks.filter(|chunk| chunk.min_t <= maxt && chunk.max_t >= mint);
         locations.extend(overlapping.map(|chunk| chunk.location));
         for location in locations {
-            let encoding = reader.read(location, &mut data)?;
-            decode_into(encoding, &data, mint, maxt, &mut columns).map_err(scratch)?;
+            let (encoding, bytes) = reader.read(location, &mut data)?;
+            decode_into(encoding, bytes, mint, maxt, &mut columns).map_err(scratch)?;
         }
         data.clear();
         if let Some(encoding) = shard.copy_open(&record, &mut data) {

@@ -178,6 +178,10 @@ impl FsFile for DeadlyFile {
         self.file.read_exact_at(into, offset)
     }
 
+    fn view(&self, len: u64) -> io::Result<ByteView> {
+        self.file.view(len)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let file = &mut self.file;
         self.calls.change(|| file.sync_data())

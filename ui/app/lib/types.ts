@@ -23,6 +23,21 @@ export interface MatrixElement {
   histograms?: HistogramSample[];
 }
 
+/** A query that a client waits for. */
+export interface RunningQuery {
+  id: number;
+  query: string;
+  /** The time of an instant query, in seconds. */
+  time?: number;
+  /** The range of another, in seconds. */
+  start?: number;
+  end?: number;
+  step?: number;
+  client: string;
+  begun: number;
+  runningSeconds: number;
+}
+
 export type QueryData =
   | { resultType: "vector"; result: VectorElement[]; stats?: QueryStats }
   | { resultType: "matrix"; result: MatrixElement[]; stats?: QueryStats }

@@ -32,6 +32,7 @@ const GROUPS: { name: string; entries: Entry[] }[] = [
       { page: "service-discovery", name: "Service discovery", icon: "discovery" },
       { page: "alertmanager-discovery", name: "Alertmanagers", icon: "alertmanagers" },
       { page: "tsdb-status", name: "Storage", icon: "tsdb" },
+      { page: "running-queries", name: "Running queries", icon: "history" },
       { page: "status", name: "Status", icon: "status" },
       { page: "config", name: "Configuration", icon: "config" },
       { page: "flags", name: "Flags", icon: "flags" },
