@@ -23,11 +23,11 @@ Each line shows min/avg/max over the series above.";
 /// How many samples a series must have.
 const SAMPLES_MIN: usize = 2;
 
-/// The report, as promtool words it. `ask` sends an instant query.
-pub(super) fn analyze(
-    what: &Analyze,
-    ask: &dyn Fn(&[(&str, String)]) -> anyhow::Result<Value>,
-) -> anyhow::Result<String> {
+/// Sends an instant query.
+type Ask<'a> = &'a dyn Fn(&[(&str, String)]) -> anyhow::Result<Value>;
+
+/// The report, as promtool words it.
+pub(super) fn analyze(what: &Analyze, ask: Ask<'_>) -> anyhow::Result<String> {
     if what.kind != "histogram" {
         bail!("analyze type is {}, must be 'histogram'", what.kind);
     }
@@ -130,11 +130,11 @@ fn classic_usage(buckets: &[&Value]) -> anyhow::Result<Option<Usage>> {
     let columns: Vec<Vec<(f64, f64)>> = buckets.iter().map(|series| column(series)).collect();
     let Some(first) = columns.first().filter(|first| first.len() >= SAMPLES_MIN) else { return Ok(None) };
     let mut populated = Vec::with_capacity(first.len());
-    for at in 0..first.len() {
+    for (at, (time, _)) in first.iter().enumerate() {
         let (mut below, mut count) = (0.0, 0);
         // Those that end sooner are left out, and so is what is above them.
         for sample in columns.iter().map_while(|column| column.get(at)) {
-            if sample.0 != first[at].0 {
+            if sample.0 != *time {
                 bail!("matrix result is not time aligned");
             }
             count += usize::from((sample.1 - below).trunc() != 0.0);
@@ -181,7 +181,7 @@ impl Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Totals { min, avg, max, total } = self;
-        write!(f, "histogram series ({} in total):\n", self.series())?;
+        writeln!(f, "histogram series ({} in total):", self.series())?;
         write!(f, "- min populated: {min}\n- avg populated: {avg}\n- max populated: {max}")?;
         if max == total { Ok(()) } else { write!(f, "\n- total: {total}") }
     }
