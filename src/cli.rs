@@ -101,7 +101,7 @@ fn tool(args: &[String]) -> ExitCode {
         Command::Query(query) => query::run(&query),
         Command::Rules { what } => rules::run(what, features),
         Command::Test { what } => test::run(what, features),
-        Command::Tsdb { what } => tsdb::run(what),
+        Command::Tsdb { what } => tsdb::run(what, features),
     }
 }
 

@@ -126,6 +126,8 @@ pub(crate) struct AlertFlags {
     pub(crate) outage_tolerance: Duration,
     pub(crate) grace_period: Duration,
     pub(crate) resend_delay: Duration,
+    /// `None` without `--enable-feature=concurrent-rule-eval`.
+    pub(crate) max_concurrent_evals: Option<usize>,
     pub(crate) queue_capacity: usize,
     pub(crate) batch_size: usize,
     pub(crate) drains_on_shutdown: bool,
@@ -138,6 +140,8 @@ pub(crate) struct Features {
     pub(crate) exemplar_storage: bool,
     pub(crate) search_api: bool,
     pub(crate) otlp_deltas: DeltaHandling,
+    /// Rules that don't build on each other are evaluated at the same time.
+    pub(crate) concurrent_rule_eval: bool,
     pub(crate) promql: promql::features::Features,
     /// Names that no feature has: a warning in the log.
     pub(crate) unknown: Vec<String>,
@@ -243,6 +247,7 @@ impl Values {
                 Some(_) if name == "extra-scrape-metrics" => features.extra_scrape_metrics = true,
                 Some(_) if name == "exemplar-storage" => features.exemplar_storage = true,
                 Some(_) if name == "search-api" => features.search_api = true,
+                Some(_) if name == "concurrent-rule-eval" => features.concurrent_rule_eval = true,
                 Some(_) if name == "otlp-deltatocumulative" => {
                     set_deltas(&mut features, DeltaHandling::Cumulative)?;
                 }
@@ -325,6 +330,9 @@ impl Values {
                 outage_tolerance: self.duration("rules.alert.for-outage-tolerance"),
                 grace_period: self.duration("rules.alert.for-grace-period"),
                 resend_delay: self.duration("rules.alert.resend-delay"),
+                max_concurrent_evals: features
+                    .concurrent_rule_eval
+                    .then(|| self.integer("rules.max-concurrent-evals")),
                 queue_capacity: self.integer("alertmanager.notification-queue-capacity"),
                 batch_size: self.integer("alertmanager.notification-batch-size"),
                 drains_on_shutdown: self.switch("alertmanager.drain-notification-queue-on-shutdown"),

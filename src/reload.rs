@@ -237,8 +237,8 @@ mod tests {
         assert!(!setup.reloader.was_successful() && setup.reloader.loaded_at_ms() == 1_000);
         assert_eq!(setup.notifications.current()[0].text, CONFIGURATION_UNSUCCESSFUL);
 
-        std::fs::write(&setup.file, "remote_read: [{url: x}]\n").unwrap();
-        assert!(setup.reloader.reload().unwrap_err().contains("remote_read: samples aren't read"));
+        std::fs::write(&setup.file, "tracing: {endpoint: x}\n").unwrap();
+        assert!(setup.reloader.reload().unwrap_err().contains("tracing: no traces are made yet"));
 
         let rules = setup.file.with_file_name("rules.yml");
         std::fs::write(&rules, "groups: [{name: g, rules: [{record: a, expr: 'b +'}]}]\n").unwrap();

@@ -82,14 +82,14 @@ def is_ready(url):
 
 
 def configuration(addresses, interval):
-    targets = "".join(f"    - {address}\n" for address in addresses)
+    targets = "".join(f"\n    - {address}" for address in addresses)
     return (
         f"global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s}}\n"
         "scrape_configs:\n- job_name: many\n  relabel_configs:\n"
         "  - {source_labels: [__address__], regex: '[^/]+/(.*)', target_label: __metrics_path__, replacement: /$1}\n"
         "  - {source_labels: [__address__], target_label: instance}\n"
         "  - {source_labels: [__address__], regex: '([^/]+)/.*', target_label: __address__}\n"
-        f"  static_configs:\n  - targets:\n{targets or '    []'}\n"
+        f"  static_configs:\n  - targets:{targets or ' []'}\n"
     )
 
 

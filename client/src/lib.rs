@@ -1,6 +1,7 @@
 //! The HTTP client of everything that asks others: scraping, discovery, alertmanagers, remote write.
 //!
 //! - [`config`]: the block of the configuration file that stands inline in each of those sections.
+//! - [`aws`]: requests signed for Amazon.
 //! - [`Client`]: connections that are kept and used again, with the credentials, certificates, proxies and
 //!   headers of such a block.
 //!
@@ -16,6 +17,7 @@ pub use self::error::ClientError;
 pub use self::metrics::DialMetrics;
 
 mod auth;
+pub mod aws;
 mod client;
 pub mod config;
 mod connect;

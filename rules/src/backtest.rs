@@ -165,6 +165,7 @@ impl Backtest {
                 sources: &sources,
                 environment: &self.options.environment,
                 metrics: &metrics,
+                permits: None,
             };
             group.evaluate(&iteration, 0);
             recorders[index].look(at_ms);

@@ -1,11 +1,13 @@
-//! A rule group: rules that are evaluated one after the other, at the same time, at an interval.
+//! A rule group: rules that are evaluated one after the other, for the same time, at an interval.
 //!
-//! What a rule stores is committed before the next one is evaluated, so that rules can build on each other.
+//! What a rule stores is committed before the next one is evaluated, so that rules can build on each other. With
+//! permits for it, rules that don't build on each other are evaluated at the same time.
 //! Series that a rule stored last time and doesn't store now get a staleness marker.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::labels::Labels;
@@ -17,8 +19,10 @@ use model::time::TimestampMs;
 use parking_lot::Mutex;
 use promql::engine::{Engine, Origin, QueryError, QueryRequest};
 use promql::value::Value;
+use tokio::sync::Semaphore;
 
 use crate::alerting::{Alert, AlertingEvaluation, AlertingRule};
+use crate::dependencies::{RuleBatch, batches};
 use crate::file::{GroupConfig, RuleConfig, RuleKind};
 use crate::metrics::Metrics;
 use crate::recording::RecordingRule;
@@ -143,6 +147,8 @@ pub struct Group {
     interval_ms: i64,
     offset_ms: i64,
     rules: Vec<Rule>,
+    /// What may be evaluated at the same time.
+    batches: Vec<RuleBatch>,
     state: Mutex<State>,
 }
 
@@ -168,6 +174,18 @@ pub struct Iteration<'a> {
     pub environment: &'a Environment,
     /// Where it is counted.
     pub metrics: &'a Metrics,
+    /// A permit for each rule of any group that may be evaluated beside another one of its own group; `None`:
+    /// rules are evaluated in their order.
+    pub permits: Option<&'a Semaphore>,
+}
+
+/// What the evaluation of a rule gave.
+#[derive(Debug, Default)]
+struct Evaluated {
+    duration: Duration,
+    samples: usize,
+    /// What Alertmanager is to be told.
+    alerts: Vec<Alert>,
 }
 
 impl Group {
@@ -180,7 +198,9 @@ impl Group {
             health: vec![Health::default(); rules.len()],
             ..State::default()
         };
-        Group { file: file.to_owned(), config, interval_ms, offset_ms, rules, state: Mutex::new(state) }
+        let batches = batches(&config.rules);
+        let file = file.to_owned();
+        Group { file, config, interval_ms, offset_ms, rules, batches, state: Mutex::new(state) }
     }
 
     /// Its name.
@@ -273,39 +293,49 @@ impl Group {
     /// Evaluates all rules for the slot, and returns for each alerting rule what Alertmanager is to be told.
     pub fn evaluate(&self, iteration: &Iteration<'_>, resend_delay_ms: i64) -> Vec<(String, Vec<Alert>)> {
         let started = Instant::now();
-        let mut to_send = Vec::new();
-        let mut samples = 0;
-        let mut rules_duration = Duration::ZERO;
-        let key = self.key();
-        for (i, rule) in self.rules.iter().enumerate() {
-            let rule_started = Instant::now();
-            let result = self.evaluate_rule(i, iteration);
-            let duration = rule_started.elapsed();
-            rules_duration += duration;
-            iteration.metrics.rule_evaluated(&key, duration, result.is_ok());
-            match &result {
-                Ok(stored) => samples += stored,
-                Err(error) => {
-                    tracing::warn!(file = %self.file, group = %self.name(), rule = %self.config.rules[i].name(), index = i, %error, "evaluating rule failed");
-                }
+        let evaluate = |rule: usize| self.evaluate_one(rule, iteration, resend_delay_ms);
+        let evaluated: Vec<Evaluated> = match iteration.permits {
+            None => (0..self.rules.len()).map(evaluate).collect(),
+            Some(permits) => {
+                let mut evaluated: Vec<_> =
+                    self.batches.iter().flat_map(|batch| at_once(batch, permits, &evaluate)).collect();
+                evaluated.sort_by_key(|(rule, _)| *rule);
+                evaluated.into_iter().map(|(_, evaluated)| evaluated).collect()
             }
-            if let (Ok(_), Some(alerting)) = (&result, rule.alerting()) {
-                let alerts = alerting.to_send(iteration.at_ms, resend_delay_ms, self.interval_ms);
-                if !alerts.is_empty() {
-                    to_send.push((alerting.expr.clone(), alerts));
-                }
-            }
-            let health =
-                Health { last_error: result.err(), last_evaluation_ms: Some(iteration.at_ms), duration };
-            self.state.lock().health[i] = health;
-        }
+        };
         self.end_orphans(iteration);
         let duration = started.elapsed();
-        iteration.metrics.group_evaluated(&key, iteration.at_ms, duration, rules_duration, samples);
+        let rules_duration = evaluated.iter().map(|rule| rule.duration).sum();
+        let samples = evaluated.iter().map(|rule| rule.samples).sum();
+        iteration.metrics.group_evaluated(&self.key(), iteration.at_ms, duration, rules_duration, samples);
         let mut state = self.state.lock();
         state.last_evaluation_ms = Some(iteration.at_ms);
         state.duration = duration;
-        to_send
+        let alerts = self.rules.iter().zip(evaluated).filter(|(_, evaluated)| !evaluated.alerts.is_empty());
+        alerts.map(|(rule, evaluated)| (rule.expr().to_owned(), evaluated.alerts)).collect()
+    }
+
+    /// Evaluates a rule and notes how it fares.
+    fn evaluate_one(&self, rule: usize, iteration: &Iteration<'_>, resend_delay_ms: i64) -> Evaluated {
+        let started = Instant::now();
+        let result = self.evaluate_rule(rule, iteration);
+        let duration = started.elapsed();
+        iteration.metrics.rule_evaluated(&self.key(), duration, result.is_ok());
+        let evaluated = match &result {
+            Ok(samples) => {
+                let alerting = self.rules[rule].alerting();
+                let alerts = alerting
+                    .map(|alerting| alerting.to_send(iteration.at_ms, resend_delay_ms, self.interval_ms));
+                Evaluated { duration, samples: *samples, alerts: alerts.unwrap_or_default() }
+            }
+            Err(error) => {
+                tracing::warn!(file = %self.file, group = %self.name(), rule = %self.config.rules[rule].name(), index = rule, %error, "evaluating rule failed");
+                Evaluated { duration, ..Evaluated::default() }
+            }
+        };
+        let health = Health { last_error: result.err(), last_evaluation_ms: Some(iteration.at_ms), duration };
+        self.state.lock().health[rule] = health;
+        evaluated
     }
 
     /// Evaluates a rule, stores what it gives, and returns how much that was.
@@ -331,16 +361,17 @@ impl Group {
             }
         };
         let count = series.len();
-        let mut state = self.state.lock();
-        let before = std::mem::take(&mut state.stored[index]);
+        // Not under the lock: others of the group may be storing at the same time.
+        let before = std::mem::take(&mut self.state.lock().stored[index]);
         let stored = store(&*iteration.sources.appender, stored_at_ms, series, &before);
-        state.stored[index] = match stored {
-            Ok(stored) => stored,
-            Err(error) => {
-                state.stored[index] = before;
-                return Err(error.to_string());
-            }
+        let (stored, error) = match stored {
+            Ok(stored) => (stored, None),
+            Err(error) => (before, Some(error.to_string())),
         };
+        self.state.lock().stored[index] = stored;
+        if let Some(error) = error {
+            return Err(error);
+        }
         Ok(count)
     }
 
@@ -370,6 +401,34 @@ impl Group {
             tracing::warn!(file = %self.file, group = %self.name(), %error, "writing staleness markers failed");
         }
     }
+}
+
+/// Evaluates the rules of a batch, each once: on this thread, and on one more for each permit that is there.
+fn at_once(
+    batch: &RuleBatch,
+    permits: &Semaphore,
+    evaluate: &(impl Fn(usize) -> Evaluated + Sync),
+) -> Vec<(usize, Evaluated)> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let rules = std::iter::from_fn(|| batch.get(next.fetch_add(1, Ordering::Relaxed)));
+        rules.map(|rule| (*rule, evaluate(*rule))).collect::<Vec<_>>()
+    };
+    let held: Vec<_> = (1..batch.len()).map_while(|_| permits.try_acquire().ok()).collect();
+    if held.is_empty() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = held.iter().map(|_| scope.spawn(work)).collect();
+        let mut evaluated = work();
+        for helper in helpers {
+            match helper.join() {
+                Ok(more) => evaluated.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        evaluated
+    })
 }
 
 /// Stores a rule's series, ends those of `before` that aren't among them, and returns what is stored now.
@@ -456,3 +515,6 @@ pub fn slot_before(name: &str, file: &Path, interval_ms: i64, at_ms: TimestampMs
     let adjusted = at_ms - offset_ms;
     adjusted - adjusted.rem_euclid(interval_ms) + offset_ms
 }
+
+#[cfg(test)]
+mod tests;

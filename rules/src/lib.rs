@@ -15,6 +15,7 @@
 
 pub mod alerting;
 pub mod backtest;
+mod dependencies;
 pub mod file;
 pub mod group;
 pub mod manager;

@@ -13,6 +13,7 @@ use model::labels::Labels;
 use model::time::{Clock, TimestampMs};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,8 @@ pub struct ManagerParts {
     pub restore: RestoreOptions,
     /// How often a firing alert is sent again (`--rules.alert.resend-delay`).
     pub resend_delay_ms: i64,
+    /// Permits for rules that are evaluated at the same time as others of their group; `None`: none are.
+    pub permits: Option<Semaphore>,
     /// Where the groups' tasks run.
     pub runtime: Handle,
 }
@@ -222,6 +225,7 @@ impl Shared {
             sources: &self.parts.sources,
             environment: &environment,
             metrics: &self.parts.metrics,
+            permits: self.parts.permits.as_ref(),
         };
         for (expr, alerts) in group.evaluate(&iteration, self.parts.resend_delay_ms) {
             self.parts.sink.send(&expr, alerts);

@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn a_usual_body_is_decompressed_in_one_go_and_others_are_left_to_the_slow_way() {
+        let whole = |zipped: Vec<u8>, limit| {
+            let (mut gunzip, mut body) = (Gunzip { zipped, ..Gunzip::default() }, Vec::new());
+            gunzip.decompress(&mut body, limit).map(|()| body)
+        };
+        assert_eq!(whole(zip(b"a 1\n"), usize::MAX).unwrap(), b"a 1\n");
+        assert_eq!(whole(zip(b"a 1\n"), 4), None, "the limit");
+        assert_eq!(whole([zip(b"a 1\n"), zip(b"a 1\n")].concat(), usize::MAX), None, "two streams");
+        assert_eq!(whole(zip(&vec![b'a'; WHOLE_BYTES_MAX + 1]), usize::MAX), None, "a huge body");
+    }
+
+    #[test]
     fn bodies_of_several_streams_and_large_ones_are_read_too() {
         let two = [zip(b"a 1\n"), zip(b"a 1\n")].concat();
         assert_eq!(read(&two, 0).unwrap(), b"a 1\na 1\n");

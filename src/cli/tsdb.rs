@@ -2,9 +2,11 @@
 
 #![expect(clippy::print_stderr, reason = "the command line's answers")]
 
+mod api_histogram;
 mod backfill;
 mod bench;
 pub(super) mod progress;
+mod rules;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use model::duration::PromDuration;
 use model::matcher::Matcher;
 use model::time::{SystemClock, TimestampMs};
 use prometheus::Registry;
+use promql::features::Features;
 use tsdb::fs::{Fs, RealFs};
 use tsdb::tools::{AnalyzeOptions, BlockTable, DumpFormat, DumpOptions, StoredData, analyze, dump, list};
 use tsdb::{Db, Options};
@@ -97,6 +100,8 @@ pub(super) enum Tsdb {
 pub(super) enum Source {
     /// A file of OpenMetrics text
     Openmetrics(backfill::Openmetrics),
+    /// Recording rules, evaluated by a server over a time that is past
+    Rules(rules::Rules),
 }
 
 /// What is measured.
@@ -137,8 +142,8 @@ pub(super) struct Selection {
 }
 
 /// Does it.
-pub(super) fn run(what: Tsdb) -> ExitCode {
-    match print(what) {
+pub(super) fn run(what: Tsdb, features: Features) -> ExitCode {
+    match print(what, features) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -147,7 +152,7 @@ pub(super) fn run(what: Tsdb) -> ExitCode {
     }
 }
 
-fn print(what: Tsdb) -> anyhow::Result<()> {
+fn print(what: Tsdb, features: Features) -> anyhow::Result<()> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let mut out = BufWriter::new(std::io::stdout().lock());
     match what {
@@ -166,8 +171,12 @@ fn print(what: Tsdb) -> anyhow::Result<()> {
         }
         Tsdb::DumpOpenmetrics { what } => print_samples(&fs, &what, DumpFormat::OpenMetrics, &mut out)?,
         Tsdb::Flush { min_block_duration, path } => flush(&fs, &path, min_block_duration, &mut out)?,
-        Tsdb::CreateBlocksFrom { max_block_duration, what: Source::Openmetrics(what) } => {
-            backfill::run(&what, max_block_duration.as_millis(), &mut out)?;
+        Tsdb::CreateBlocksFrom { max_block_duration, what } => {
+            let duration_max_ms = max_block_duration.as_millis();
+            match what {
+                Source::Openmetrics(what) => backfill::run(&what, duration_max_ms, &mut out)?,
+                Source::Rules(what) => rules::run(&what, features, duration_max_ms, &mut out)?,
+            }
         }
         Tsdb::Bench { what: Bench::Write(what) } => bench::run(&what, &mut out)?,
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use client::HttpClientConfig;
+use client::aws::SigV4Config;
 use md5::{Digest, Md5};
 use model::duration::PromDuration;
 use model::labels::Labels;
@@ -74,6 +75,8 @@ pub(crate) struct RemoteWrite {
     http_client: HttpClientConfig,
     queue_config: QueueConfig,
     metadata_config: MetadataConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sigv4: Option<SigV4Config>,
     /// Ways to sign in that there is no part for yet.
     #[serde(skip)]
     unsupported: Vec<&'static str>,
@@ -94,7 +97,7 @@ client::inline_http_client! {
         protobuf_message: Option<String>,
         queue_config: Option<QueueConfig>,
         metadata_config: Option<MetadataConfig>,
-        sigv4: Option<Value>,
+        sigv4: Option<SigV4Config>,
         azuread: Option<Value>,
         google_iam: Option<Value>,
     }
@@ -123,7 +126,14 @@ impl RemoteWrite {
         {
             return Err("metadata_config send_interval and max_samples_per_send must be positive".to_owned());
         }
-        let unsupported = check_auth(&written)?;
+        let mut unsupported = check_auth(&written)?;
+        let sigv4 = written.sigv4.take();
+        if let Some(sigv4) = &sigv4 {
+            sigv4.validate()?;
+            if sigv4.use_fips_sts_endpoint {
+                unsupported.push("sigv4.use_fips_sts_endpoint");
+            }
+        }
         Ok(RemoteWrite {
             url,
             remote_timeout: written.remote_timeout.unwrap_or(DEFAULT_TIMEOUT),
@@ -139,6 +149,7 @@ impl RemoteWrite {
             http_client: written.http_client(false).map_err(|error| error.to_string())?,
             queue_config,
             metadata_config,
+            sigv4,
             unsupported,
         })
     }
@@ -168,6 +179,7 @@ impl RemoteWrite {
             queue: self.queue_config.clone(),
             metadata: self.metadata_config.clone(),
             http_client: self.http_client.clone(),
+            sigv4: self.sigv4.clone(),
         }
     }
 
@@ -277,5 +289,5 @@ fn check_auth(written: &Written) -> Result<Vec<&'static str>, String> {
             configured.join(" ")
         ));
     }
-    Ok(configured.into_iter().filter(|name| ["sigv4", "azuread", "google_iam"].contains(name)).collect())
+    Ok(configured.into_iter().filter(|name| ["azuread", "google_iam"].contains(name)).collect())
 }

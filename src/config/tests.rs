@@ -231,6 +231,10 @@ fn what_is_wrong_with_remote_write_is_named() {
             "empty or null relabeling rule in remote write config",
         ),
         (
+            "{url: 'http://h', sigv4: {access_key: k}}",
+            "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config",
+        ),
+        (
             "{url: 'http://h', basic_auth: {username: u}, sigv4: {}}",
             "must be configured. Currently configured: [basic_auth sigv4]",
         ),

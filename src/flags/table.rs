@@ -64,7 +64,6 @@ const fn flag(
 }
 
 const NO_AGENT: State = Missing("there is no agent mode");
-const NO_CONCURRENT_RULES: State = Missing("the rules of a group are evaluated one after the other");
 const NO_CONSOLES: State = Missing("there are no console templates");
 const OWN_WAL: State =
     Missing("Ferula's log and head chunks have formats of their own, without this setting");
@@ -248,13 +247,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "Least time between restoring an alert's state and firing",
     ),
     flag("rules.alert.resend-delay", Duration, "1m", Works, "Least time before an alert is sent again"),
-    flag(
-        "rules.max-concurrent-evals",
-        Integer,
-        "4",
-        NO_CONCURRENT_RULES,
-        "Independent rules evaluated at a time",
-    ),
+    flag("rules.max-concurrent-evals", Integer, "4", Works, "Independent rules evaluated at a time"),
     flag(
         "alertmanager.notification-queue-capacity",
         Integer,
@@ -357,7 +350,7 @@ pub(crate) const FLAGS: &[Flag] = &[
 /// The features of `--enable-feature`, with what becomes of each.
 pub(crate) const FEATURES: &[(&str, State)] = &[
     ("auto-reload-config", Works),
-    ("concurrent-rule-eval", NoOp),
+    ("concurrent-rule-eval", Works),
     ("created-timestamp-zero-ingestion", Missing("no samples are made of start timestamps")),
     ("delayed-compaction", Missing("compaction isn't delayed")),
     ("exemplar-storage", Works),

@@ -16,6 +16,7 @@ use rules::group::Sources;
 use rules::manager::{AlertSink, ManagerParts};
 use rules::notify::{self, Notifier};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::storage::Storage;
 use super::{chunks, options, otlp, remote_read, remote_write, status};
@@ -143,6 +144,8 @@ impl Base {
             sink: Arc::clone(notifier) as Arc<dyn AlertSink>,
             restore: options::restore(&self.flags),
             resend_delay_ms: self.flags.alerts.resend_delay.as_millis() as i64,
+            permits: (self.flags.alerts.max_concurrent_evals)
+                .map(|count| Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
             runtime: Handle::current(),
         };
         Ok(Arc::new(rules::manager::Manager::new(parts)))

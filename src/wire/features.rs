@@ -27,10 +27,7 @@ pub(super) fn by_category(flags: &Flags) -> BTreeMap<String, Listed> {
         ("promql", listed(language(Category::Language))),
         ("promql_functions", listed(language(Category::Functions))),
         ("promql_operators", listed(language(Category::Operators))),
-        (
-            "rules",
-            listed([("concurrent_rule_eval", false), ("keep_firing_for", true), ("query_offset", true)]),
-        ),
+        ("rules", listed(rule_evaluation(flags))),
         ("scrape", listed(scraping())),
         ("service_discovery_providers", listed(mechanisms)),
         ("templating_functions", listed(functions)),
@@ -77,6 +74,14 @@ fn program(flags: &Flags) -> [(&'static str, bool); 3] {
         ("agent_mode", false),
         ("auto_reload_config", flags.auto_reload_interval.is_some()),
         ("server_mode", true),
+    ]
+}
+
+fn rule_evaluation(flags: &Flags) -> [(&'static str, bool); 3] {
+    [
+        ("concurrent_rule_eval", flags.features.concurrent_rule_eval),
+        ("keep_firing_for", true),
+        ("query_offset", true),
     ]
 }
 

@@ -21,14 +21,11 @@ fn a_wrong_configuration_ends_the_program_before_anything_is_started() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
-    let home = Home::new("remote_read:\n- url: http://x\n");
+    let home = Home::new("tracing:\n  endpoint: x\n");
     let output = home.run(&[]);
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        log.contains("prometheus.yml:2:3: remote_read: samples aren't read from other systems yet"),
-        "{log}"
-    );
+    assert!(log.contains("prometheus.yml:2:3: tracing: no traces are made yet"), "{log}");
 
     let output = home.run(&["--agent"]);
     assert_eq!(output.status.code(), Some(2));

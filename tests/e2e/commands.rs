@@ -184,3 +184,54 @@ fn rules_are_replayed_over_what_is_stored() {
     let left = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with("tmp_")), "a sandbox is left");
 }
+
+#[test]
+fn blocks_are_made_of_what_recording_rules_would_have_stored() {
+    let home = Home::new("");
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    // Five hours with a value each minute, over the beginnings of two blocks.
+    let begin = 1_700_006_400;
+    let mut text = "# TYPE load gauge\n".to_owned();
+    for minute in 0..300 {
+        text.push_str(&format!("load{{job=\"a\"}} {minute} {}\n", begin + minute * 60));
+    }
+    write("input.om", &(text + "# EOF\n"));
+    let output = home.run(&["tsdb", "create-blocks-from", "openmetrics", "-q", "input.om", "data"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    write(
+        "rules.yml",
+        "groups:\n- name: g\n  interval: 10m\n  labels: {from: rule}\n  rules:\n  - {record: double, expr: load * 2}\n  \
+         - {alert: High, expr: load > 10}\n",
+    );
+    let server = Server::start(&home, &[]);
+    let url = format!("--url={}", server.address());
+    let (start, end) = (format!("--start={}", begin + 60), format!("--end={}", begin + 299 * 60));
+    let create = ["tsdb", "create-blocks-from", "rules", "--output-dir=out", &url, &start, &end];
+    let output = home.run(&[&create[..], &["rules.yml"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let blocks = out(&output).lines().count() - 1;
+    assert!((3..=4).contains(&blocks), "{}", out(&output));
+
+    let dumped = out(&home.run(&["tsdb", "dump", "out"]));
+    let samples: Vec<(i64, i64)> = dumped
+        .lines()
+        .map(|line| {
+            let sample = line.strip_prefix("{__name__=\"double\", from=\"rule\", job=\"a\"} ").unwrap();
+            let (value, at_ms) = sample.split_once(' ').unwrap();
+            (at_ms.parse().unwrap(), value.parse().unwrap())
+        })
+        .collect();
+    assert!((29..=30).contains(&samples.len()), "{dumped}");
+    for pair in samples.windows(2) {
+        assert_eq!(pair[1].0 - pair[0].0, 600_000, "{dumped}");
+    }
+    for (at_ms, value) in samples {
+        assert_eq!(value, (at_ms / 1000 - begin) / 60 * 2, "{dumped}");
+    }
+
+    let wrong = home.run(&[&create[..], &["--eval-interval=0s", "rules.yml"]].concat());
+    assert_eq!(String::from_utf8_lossy(&wrong.stderr), "eval interval must be greater than 0\n");
+    let nobody = ["--url=127.0.0.1:1", &start, &end, "rules.yml"];
+    let failed = home.run(&[&["tsdb", "create-blocks-from", "rules"], &nobody[..]].concat());
+    assert_eq!(failed.status.code(), Some(1));
+}

@@ -185,7 +185,12 @@ impl<'a> Cursor<'a> {
 }
 
 /// Appends an unsigned varint.
-pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub fn put_uvarint(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 { out.push(value as u8) } else { put_long_uvarint(out, value) }
+}
+
+fn put_long_uvarint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -194,6 +199,7 @@ pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a signed varint.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, value: i64) {
     put_uvarint(out, ((value << 1) ^ (value >> 63)) as u64);
 }

@@ -98,8 +98,11 @@ fn open_and_read(name: &str, content: Vec<u8>, times: Times) {
 
 #[cfg(test)]
 mod tests {
+    use model::metadata::{Metadata, MetricFamily};
+    use model::storage::{Appender, Batch};
+
     use super::*;
-    use crate::db::tests::commit;
+    use crate::db::tests::{commit, labels};
     use crate::wal::frame::{Part, Parts};
 
     const RUNS_DEFAULT: u64 = 300;
@@ -137,7 +140,19 @@ mod tests {
         }
     }
 
-    /// A file of a directory with floats, series that end, and samples out of order.
+    /// Says what the first series is, and of a family without series.
+    fn tell(db: &Db, number: i64) {
+        let family = |name: &str| {
+            let metadata = Metadata { help: number.to_string(), ..Metadata::default() };
+            Arc::new(MetricFamily { name: name.to_owned(), metadata })
+        };
+        let mut batch = Batch { families: vec![family("announced")], ..Batch::default() };
+        let series = batch.add_series(labels(0));
+        batch.metadata.push((series, family("metric")));
+        db.commit(&batch).unwrap();
+    }
+
+    /// A file of a directory with floats, series that end, samples out of order, and metadata.
     fn file(name: &str) -> Vec<u8> {
         let fs = SimFs::new();
         let options = Options {
@@ -153,6 +168,9 @@ mod tests {
             commit(&db, &[(0, time, i as f64), (1, time, 0.5 / i as f64), (2 + i as usize % 3, time, 1.0)])
                 .unwrap();
             commit(&db, &[(0, time - 15_000, 3.0)]).unwrap();
+            if i % 4 == 0 {
+                tell(&db, i);
+            }
             if name != "wal" && i == 50 {
                 db.checkpoint().unwrap();
             }

@@ -150,7 +150,8 @@ impl Value {
             Value::Text(text) => text.clone(),
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
-            Value::Double(value) => float_text::api(*value),
+            // As JSON in Go has it: exponents of one digit where one will do.
+            Value::Double(value) => float_text::api(*value).replace("e-0", "e-"),
             Value::Bytes(bytes) => STANDARD.encode(bytes),
             Value::List(_) | Value::Map(_) => self.to_json().to_string(),
         }
@@ -235,6 +236,7 @@ mod tests {
             (Value::Int(-3), "-3"),
             (Value::Double(0.25), "0.25"),
             (Value::Double(1e21), "1e+21"),
+            (Value::Double(1e-7), "1e-7"),
             (Value::Bytes(vec![1, 2]), "AQI="),
             (map, r#"{"a":"\"","b":[1,0.5,null]}"#),
         ] {

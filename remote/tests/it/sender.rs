@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::HttpClientConfig;
+use client::aws::SigV4Config;
+use client::config::Secret;
 use model::duration::PromDuration;
 use model::exemplar::Exemplar;
 use model::histogram::{FloatHistogram, Histogram, Span};
@@ -107,6 +109,7 @@ impl Setup {
             },
             metadata: MetadataConfig { send: false, ..MetadataConfig::default() },
             http_client: HttpClientConfig::default(),
+            sigv4: None,
         }
     }
 
@@ -193,6 +196,63 @@ fn what_is_stored_after_the_start_arrives_in_order() {
         );
         setup.shutdown();
     }
+}
+
+#[test]
+fn requests_are_signed_for_amazon() {
+    let setup = Setup::new();
+    let sigv4 = SigV4Config {
+        region: "eu-west-1".to_owned(),
+        access_key: "KEY".to_owned(),
+        secret_key: Secret::new("secret"),
+        ..SigV4Config::default()
+    };
+    setup.sender.apply(vec![EndpointConfig { sigv4: Some(sigv4), ..setup.config() }]).unwrap();
+    put(&setup.db, 0, 1);
+    let content = setup.endpoint.wait_until("sample", |content| !content.floats.is_empty());
+    let headers = &content.requests[0];
+    let authorization = headers["Authorization"].to_str().unwrap();
+    let (credential, signed) = authorization.split_once(", SignedHeaders=").unwrap();
+    assert!(credential.starts_with("AWS4-HMAC-SHA256 Credential=KEY/"), "{authorization}");
+    assert!(credential.ends_with("/eu-west-1/aps/aws4_request"), "{authorization}");
+    for name in ["host", "content-encoding", "x-amz-content-sha256", "x-amz-date", "x-tenant"] {
+        assert!(signed.contains(name), "{authorization}");
+    }
+    assert_eq!(headers["X-Amz-Content-Sha256"].len(), 64);
+    setup.shutdown();
+}
+
+/// What the alerts and dashboards that come with Prometheus ask for.
+const MIXIN: [&str; 16] = [
+    "prometheus_remote_storage_bytes_total",
+    "prometheus_remote_storage_enqueue_retries_total",
+    "prometheus_remote_storage_highest_timestamp_in_seconds",
+    "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
+    "prometheus_remote_storage_queue_highest_timestamp_seconds",
+    "prometheus_remote_storage_samples_failed_total",
+    "prometheus_remote_storage_samples_in_total",
+    "prometheus_remote_storage_samples_pending",
+    "prometheus_remote_storage_samples_retried_total",
+    "prometheus_remote_storage_samples_total",
+    "prometheus_remote_storage_shard_capacity",
+    "prometheus_remote_storage_shards",
+    "prometheus_remote_storage_shards_desired",
+    "prometheus_remote_storage_shards_max",
+    "prometheus_remote_storage_shards_min",
+    "prometheus_wal_watcher_current_segment",
+];
+
+#[test]
+fn every_metric_that_prometheuss_alerts_ask_for_is_there() {
+    let setup = Setup::new();
+    setup.sender.apply(vec![setup.config()]).unwrap();
+    let families = setup.registry.gather();
+    for name in MIXIN {
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.unwrap_or_else(|| panic!("no metric {name}")).get_metric();
+        assert_eq!(metrics.len(), 1, "{name}");
+    }
+    setup.shutdown();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::alerting::AlertState;
 
-/// Hands on what is posted and answers with a status.
+/// Hands on what is posted and answers with a status; an address with `hangs` in it never answers.
 #[derive(Debug)]
 struct FakePost {
     posted: mpsc::UnboundedSender<(String, serde_json::Value)>,
@@ -18,6 +18,9 @@ impl Post for FakePost {
     fn post<'a>(&'a self, url: &'a str, body: Arc<[u8]>) -> Posted<'a> {
         let value = serde_json::from_slice(&body).unwrap();
         self.posted.send((url.to_owned(), value)).unwrap();
+        if url.contains("hangs") {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async { Ok(self.status) })
     }
 }
@@ -29,6 +32,15 @@ struct Bench {
 }
 
 fn bench(status: u16, queue_capacity: usize, relabel: Vec<relabel::Config>) -> Bench {
+    bench_with_timeout(status, queue_capacity, relabel, Duration::from_secs(600))
+}
+
+fn bench_with_timeout(
+    status: u16,
+    queue_capacity: usize,
+    relabel: Vec<relabel::Config>,
+    timeout: Duration,
+) -> Bench {
     let registry = Registry::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new(&registry, &clock).unwrap());
@@ -42,7 +54,7 @@ fn bench(status: u16, queue_capacity: usize, relabel: Vec<relabel::Config>) -> B
         clusters: vec![Cluster {
             scheme: "http".into(),
             path_prefix: "/am/".into(),
-            timeout: Duration::from_secs(10),
+            timeout,
             relabel,
             alert_relabel: Vec::new(),
             post: Arc::new(FakePost { posted: sender, status }),
@@ -135,4 +147,43 @@ async fn relabelling_drops_targets_and_their_queues_end() {
     assert_eq!(bench.notifier.alertmanagers(), (vec![url("a:1")], vec![url("b:1")]));
     bench.notifier.set_targets(0, &targets(&["c:1"]));
     assert_eq!(bench.notifier.alertmanagers(), (vec![url("c:1")], vec![]));
+}
+
+#[tokio::test]
+async fn an_alertmanager_that_hangs_holds_up_no_other_and_fills_its_own_queue_alone() {
+    let mut bench = bench(200, 3, Vec::new());
+    bench.notifier.set_targets(0, &targets(&["hangs:1", "works:1"]));
+    let mut works = 0;
+    for round in 1..=10 {
+        bench.notifier.send("x", vec![alert("A", None)]);
+        while works < round {
+            let (url, _) = bench.posted.recv().await.unwrap();
+            works += usize::from(url.contains("works"));
+        }
+    }
+    // One was taken to be sent, or is about to be, and three fit in the queue.
+    let dropped = counter(&bench.registry, "prometheus_notifications_dropped_total");
+    assert!((6.0..=7.0).contains(&dropped), "{dropped}");
+    assert_eq!(counter(&bench.registry, "prometheus_notifications_errors_total"), 0.0);
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_a_failure() {
+    let bench = bench_with_timeout(200, 10, Vec::new(), Duration::ZERO);
+    bench.notifier.set_targets(0, &targets(&["hangs:1"]));
+    bench.notifier.send("x", vec![alert("A", None)]);
+    bench.notifier.shutdown().await;
+    assert_eq!(counter(&bench.registry, "prometheus_notifications_errors_total"), 1.0);
+    assert_eq!(counter(&bench.registry, "prometheus_notifications_dropped_total"), 1.0);
+}
+
+#[tokio::test]
+async fn answers_other_than_success_are_failures() {
+    for status in [302, 400, 404, 500, 503] {
+        let bench = bench(status, 10, Vec::new());
+        bench.notifier.set_targets(0, &targets(&["a:1"]));
+        bench.notifier.send("x", vec![alert("A", None)]);
+        bench.notifier.shutdown().await;
+        assert_eq!(counter(&bench.registry, "prometheus_notifications_errors_total"), 1.0, "{status}");
+    }
 }

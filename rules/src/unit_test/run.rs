@@ -133,6 +133,7 @@ impl<'a> Bench<'a> {
                 sources: &self.sources,
                 environment: &self.environment,
                 metrics: &self.metrics,
+                permits: None,
             };
             group.evaluate(&iteration, 0);
             for (_, config, health) in group.rules() {

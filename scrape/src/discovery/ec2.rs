@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use client::aws::{AwsAccount, surroundings};
 use client::{Client, ClientError};
 use model::labels::Labels;
 
-use self::account::{Account, surroundings};
 use self::api::{Api, ApiError, Instance};
 pub use self::config::Ec2SdConfig;
 use super::Context;
@@ -14,18 +14,19 @@ use super::group::TargetGroup;
 use super::meta::{MetaLabels, host_port, sanitized};
 use super::refresh::Refresh;
 
-mod account;
 mod api;
 pub mod config;
 
 const PREFIX: &str = "__meta_ec2_";
+/// What requests are signed for.
+const SERVICE: &str = "ec2";
 
 /// Lists the instances of an account in a region.
 pub(crate) struct Ec2Discovery {
     config: Ec2SdConfig,
     client: Arc<Client>,
     /// Found at the first refresh, and again after it was refused.
-    account: Option<Account>,
+    account: Option<AwsAccount>,
     /// Asked for once; a region seldom gets a zone more.
     zone_ids: Option<BTreeMap<String, String>>,
 }
@@ -44,7 +45,10 @@ impl Refresh for Ec2Discovery {
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, String> {
         let account = match self.account.take() {
             Some(account) => account,
-            None => Account::find(&self.config, &surroundings(&self.client)).await?,
+            None => {
+                let surroundings = surroundings(&self.client);
+                AwsAccount::find(&self.config.account(), SERVICE, &surroundings).await?
+            }
         };
         let api = Api { client: &self.client, account: &account, config: &self.config };
         if self.zone_ids.is_none() {

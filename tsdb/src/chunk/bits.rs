@@ -167,11 +167,13 @@ pub(super) struct BitSlice<'a> {
 
 impl<'a> BitSlice<'a> {
     /// A writer whose next bit goes to `position`, in bits.
+    #[inline]
     pub(super) fn new(bytes: &'a mut [u8], position: usize) -> Self {
         BitSlice { bytes, position }
     }
 
     /// Where the next bit goes, in bits.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.position
     }
@@ -181,7 +183,7 @@ impl PutBits for BitSlice<'_> {
     /// # Panics
     ///
     /// If the buffer is too short.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, value: u64, count: u32) {
         let (byte, used) = (self.position / 8, self.position % 8);
         let value = value << (64 - count);

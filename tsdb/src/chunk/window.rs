@@ -37,6 +37,7 @@ impl Window {
     }
 
     /// A window of so many bits after so many zeros; both together are at most 64.
+    #[inline]
     pub(super) const fn of_sizes(leading: u32, significant: u32) -> Self {
         Window { significant: significant as u8, trailing: (64 - leading - significant) as u8 }
     }

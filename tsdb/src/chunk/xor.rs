@@ -137,8 +137,12 @@ pub fn append(state: &mut AppendState, buffer: &mut [u8], timestamp: i64, value:
         // No difference of differences is one zero, which goes along with what follows.
         if dod != 0 {
             put_dod(&mut bits, dod);
+            state.window.put(&mut bits, 0, difference);
+        } else if difference != 0 {
+            state.window.put(&mut bits, 1, difference);
+        } else {
+            bits.put(0, 2);
         }
-        state.window.put(&mut bits, u32::from(dod == 0), difference);
         state.delta = delta;
     } else if state.samples == 1 {
         bits.put_uvarint(delta);

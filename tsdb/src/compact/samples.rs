@@ -2,6 +2,8 @@
 //! again. Histograms stay what they were, integer or float. What is given up: start timestamps of histograms,
 //! which no chunk that is written here has room for.
 
+use std::sync::Arc;
+
 use model::histogram::CounterResetHint;
 use model::storage::{HistogramValue, SampleColumns};
 use model::time::TimestampMs;
@@ -43,6 +45,18 @@ pub(super) struct Samples {
 }
 
 impl Samples {
+    /// Those of columns.
+    pub(super) fn of(mut columns: SampleColumns) -> Self {
+        let times = std::mem::take(&mut columns.histogram_timestamps);
+        let values = std::mem::take(&mut columns.histograms);
+        let histograms = times.into_iter().zip(values).map(|(timestamp, value)| Decoded {
+            timestamp,
+            start_timestamp: 0,
+            value: HistogramValue::Float(Arc::unwrap_or_clone(value)),
+        });
+        Samples { histograms: histograms.collect(), columns }
+    }
+
     /// Forgets all samples and keeps the buffers.
     pub(super) fn clear(&mut self) {
         self.columns.clear();
@@ -148,7 +162,7 @@ fn forget_hint(value: &mut HistogramValue) {
 }
 
 /// Encodes floats in as few chunks as the limits allow.
-pub(super) fn encode_floats(
+fn encode_floats(
     timestamps: &[TimestampMs],
     values: &[f64],
     starts: &[TimestampMs],

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::labels::Labels;
-use model::storage::StorageError;
+use model::storage::{SampleColumns, StorageError};
 use model::time::TimestampMs;
 
-use super::samples::{ChunkLimits, Samples, encode_floats};
+use super::samples::{ChunkLimits, Samples};
 use crate::block::index::ChunkMeta;
 use crate::block::tombstones::{Interval, Tombstones, kept};
 use crate::block::{Block, ChunkData};
@@ -86,8 +86,8 @@ impl SourceSeries {
     }
 
     /// Adds floats in order of time, each timestamp once, in chunks as the head makes them.
-    pub fn push_floats(&mut self, timestamps: &[TimestampMs], values: &[f64]) {
-        encode_floats(timestamps, values, &[], ChunkLimits::SMALL, self);
+    pub fn push_samples(&mut self, samples: SampleColumns) {
+        Samples::of(samples).encode(ChunkLimits::SMALL, self);
     }
 
     /// Number of chunks.

@@ -10,7 +10,7 @@
 
 use model::labels::Labels;
 use model::storage::{
-    AppendError, Batch, BatchList, Committed, Rejected, SeriesKey, SeriesRef, StorageError,
+    AppendError, Batch, BatchList, Committed, FloatSample, Rejected, SeriesKey, SeriesRef, StorageError,
 };
 use model::time::TimestampMs;
 use parking_lot::MutexGuard;
@@ -169,19 +169,26 @@ impl Head {
     ) {
         scratch.samples.resize_with(SHARDS, ShardSamples::default);
         scratch.samples.iter_mut().for_each(ShardSamples::clear);
-        let mut at = 0;
-        while let Some(first) = scratch.ops.get(at).copied() {
-            let len = scratch.ops[at..].iter().take_while(|op| op.key == first.key).count();
-            let ops = &scratch.ops[at..at + len];
-            at += len;
-            let Some(shard) = &locked[first.shard()] else { continue };
-            let accepted = &mut scratch.samples[first.shard()];
-            self.check_series(Items(batch), limits, ops, shard, accepted, committed);
+        for ops in scratch.ops.chunk_by(|a, b| a.shard() == b.shard()) {
+            let Some(shard) = &locked[ops[0].shard()] else { continue };
+            let accepted = &mut scratch.samples[ops[0].shard()];
+            let mut rest = ops;
+            while let Some((first, others)) = rest.split_first() {
+                let is_alone = others.first().is_none_or(|other| other.key != first.key);
+                if is_alone && let Some(sample) = newer_float(batch, limits, *first, shard) {
+                    accepted.floats.push(first.id(), sample.timestamp_ms, sample.value);
+                    rest = others;
+                    continue;
+                }
+                let len = rest.iter().take_while(|op| op.key == first.key).count();
+                let (same, others) = rest.split_at(len);
+                self.check_series(Items(batch), limits, same, shard, accepted, committed);
+                rest = others;
+            }
         }
     }
 
     /// Checks the samples of one series.
-    #[inline]
     fn check_series(
         &self,
         items: Items<'_>,
@@ -345,6 +352,21 @@ impl Head {
             metric.with_label_values(&[if histogram { HISTOGRAM } else { FLOAT }]).inc();
         }
     }
+}
+
+/// What nearly every sample is: a float that is newer than the newest sample of its series, a float too, so that
+/// nothing else of it has to be checked.
+#[inline]
+fn newer_float<'b>(batch: &'b Batch, limits: &Limits, op: Op, shard: &Shard) -> Option<&'b FloatSample> {
+    let sample = batch.floats.get(op.item as usize)?;
+    let record = shard.record(op.id());
+    let is_series = match sample.series {
+        SeriesKey::Known(series) => names(record, series),
+        SeriesKey::New(_) => true,
+    };
+    let is_newer =
+        sample.timestamp_ms > record.xor.last_timestamp() && sample.timestamp_ms >= limits.min_valid;
+    (is_series && record.kind == Kind::Float && is_newer).then_some(sample)
 }
 
 /// Whether a ref is of the series that a record is of.

@@ -48,14 +48,17 @@ impl Place {
         Place((class as u32) << INDEX_BITS | index as u32)
     }
 
+    #[inline]
     fn class(self) -> usize {
         (self.0 >> INDEX_BITS) as usize
     }
 
+    #[inline]
     fn index(self) -> usize {
         (self.0 & ((1 << INDEX_BITS) - 1)) as usize
     }
 
+    #[inline]
     pub(crate) fn is_none(self) -> bool {
         self == Self::NONE
     }

@@ -293,6 +293,7 @@ fn series_ref(id: u32, generation: u16) -> Option<SeriesRef> {
 }
 
 /// Id and generation of a ref.
+#[inline]
 fn split_ref(series: SeriesRef) -> (u32, u64) {
     (series.0.get() as u32, series.0.get() >> 32)
 }

@@ -72,6 +72,7 @@ impl Record {
         }
     }
 
+    #[inline]
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }

@@ -208,29 +208,33 @@ impl Shard {
         chunks: &HeadChunks,
     ) {
         let page = page_of(id) / SHARDS;
-        let record = &mut self.pages[page][id as usize % PAGE_SERIES];
-        let mut len = record.xor.byte_len();
-        let samples = u32::from(record.xor.samples());
+        let record = &self.pages[page][id as usize % PAGE_SERIES];
+        let (samples, len) = (u32::from(record.xor.samples()), record.xor.byte_len());
         if record.place.is_none()
             || timestamp >= record.next_cut_t
             || samples == rules.samples / 4
             || samples >= 2 * rules.samples
-            || len > CHUNK_BYTES_MAX - xor::SAMPLE_BYTES_MAX
+            || len + xor::SAMPLE_BYTES_MAX > Buffers::capacity(record.place).min(CHUNK_BYTES_MAX)
         {
             self.begin_float_chunk_if_due(id, timestamp, rules, chunks);
-            len = self.record(id).xor.byte_len();
-        }
-        let record = &mut self.pages[page][id as usize % PAGE_SERIES];
-        if len + xor::SAMPLE_BYTES_MAX > Buffers::capacity(record.place) {
-            let (place, moved) = self.buffers.grow(record.place, len + xor::SAMPLE_BYTES_MAX);
-            record.place = place;
-            self.note_moved(moved);
+            self.make_room(id);
         }
         let record = &mut self.pages[page][id as usize % PAGE_SERIES];
         xor::append(&mut record.xor, self.buffers.get_mut(record.place), timestamp, value);
         let stale = model::value::is_stale_nan(value);
         if record.kind != Kind::Float || record.has(Record::STALE) != stale {
             self.note_newest(id, Kind::Float, stale);
+        }
+    }
+
+    /// Moves the open float chunk of a series to a larger buffer if another sample might not fit.
+    fn make_room(&mut self, id: u32) {
+        let record = self.record(id);
+        let (place, len) = (record.place, record.xor.byte_len() + xor::SAMPLE_BYTES_MAX);
+        if len > Buffers::capacity(place) {
+            let (larger, moved) = self.buffers.grow(place, len);
+            self.record_mut(id).place = larger;
+            self.note_moved(moved);
         }
     }
 

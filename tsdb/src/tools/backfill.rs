@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::cancel::Cancel;
+use model::histogram::FloatHistogram;
 use model::labels::Labels;
-use model::storage::{AppendError, StorageError};
+use model::storage::{AppendError, SampleColumns, SampleValue, StorageError};
 use model::time::TimestampMs;
 
 use crate::block::meta::BlockMeta;
@@ -31,7 +33,7 @@ pub struct Sample {
     /// When.
     pub timestamp_ms: TimestampMs,
     /// What.
-    pub value: f64,
+    pub value: SampleValue,
 }
 
 /// How blocks are made.
@@ -80,8 +82,67 @@ pub fn compatible_block_duration(max_ms: i64) -> i64 {
     ranges(BLOCK_DURATION_MS, max_ms).last().copied().unwrap_or(BLOCK_DURATION_MS)
 }
 
+/// As how many floats a histogram counts: about what one with some tens of buckets takes.
+const HISTOGRAM_FLOATS: usize = 32;
+
 /// The samples of one block, by series.
-type Pending = HashMap<Labels, Vec<(TimestampMs, f64)>, foldhash::fast::RandomState>;
+type Pending = HashMap<Labels, SeriesSamples, foldhash::fast::RandomState>;
+
+/// The samples of one series.
+#[derive(Debug, Default)]
+struct SeriesSamples {
+    floats: Vec<(TimestampMs, f64)>,
+    histograms: Vec<(TimestampMs, Arc<FloatHistogram>)>,
+}
+
+impl SeriesSamples {
+    fn push(&mut self, timestamp_ms: TimestampMs, value: SampleValue) {
+        match value {
+            SampleValue::Float(value) => self.floats.push((timestamp_ms, value)),
+            SampleValue::Histogram(value) => self.histograms.push((timestamp_ms, value)),
+        }
+    }
+
+    /// How much it counts towards the samples that are held at a time.
+    fn weight(&self) -> usize {
+        self.floats.len() + self.histograms.len() * HISTOGRAM_FLOATS
+    }
+
+    /// Brings the samples in order of time, each once. Fails if there are two values at one time.
+    fn sort(&mut self) -> Result<(), AppendError> {
+        let duplicate = |timestamp_ms, existing, new| AppendError::Duplicate { timestamp_ms, existing, new };
+        self.floats.sort_by_key(|(t, _)| *t);
+        self.floats.dedup_by(|a, b| a.0 == b.0 && a.1.to_bits() == b.1.to_bits());
+        if let Some(pair) = self.floats.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(duplicate(pair[0].0, pair[0].1, pair[1].1));
+        }
+        self.histograms.sort_by_key(|(t, _)| *t);
+        self.histograms.dedup_by(|a, b| a.0 == b.0 && a.1.equals(&b.1));
+        if let Some(pair) = self.histograms.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(duplicate(pair[0].0, pair[0].1.sum, pair[1].1.sum));
+        }
+        for (t, histogram) in &self.histograms {
+            if let Ok(nth) = self.floats.binary_search_by_key(t, |(t, _)| *t) {
+                return Err(duplicate(*t, self.floats[nth].1, histogram.sum));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first and the last time of sorted samples.
+    fn range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let ends = [self.floats.first().map(|(t, _)| *t), self.histograms.first().map(|(t, _)| *t)];
+        let first = ends.into_iter().flatten().min()?;
+        let ends = [self.floats.last().map(|(t, _)| *t), self.histograms.last().map(|(t, _)| *t)];
+        Some((first, ends.into_iter().flatten().max()?))
+    }
+
+    fn into_columns(self) -> SampleColumns {
+        let (timestamps, values) = self.floats.into_iter().unzip();
+        let (histogram_timestamps, histograms) = self.histograms.into_iter().unzip();
+        SampleColumns { timestamps, values, histogram_timestamps, histograms, ..SampleColumns::default() }
+    }
+}
 
 /// Writes blocks into a directory, oldest first, and names each to `written`. `open` begins the input anew.
 pub fn create_blocks<E, I>(
@@ -138,13 +199,13 @@ fn gather<E: std::error::Error>(
         if begin < from || next.is_some_and(|next| begin >= next) {
             continue;
         }
-        blocks.entry(begin).or_default().entry(labels).or_default().push((timestamp_ms, value));
-        held += 1;
+        held += if matches!(value, SampleValue::Float(_)) { 1 } else { HISTOGRAM_FLOATS };
+        blocks.entry(begin).or_default().entry(labels).or_default().push(timestamp_ms, value);
         if held > options.samples_max
             && blocks.len() > 1
             && let Some((begin, dropped)) = blocks.pop_last()
         {
-            held -= dropped.values().map(Vec::len).sum::<usize>();
+            held -= dropped.values().map(SeriesSamples::weight).sum::<usize>();
             next = Some(begin);
         }
     }
@@ -157,20 +218,14 @@ fn write_block<E: std::error::Error>(
     samples: Pending,
     cancel: &Cancel,
 ) -> Result<Option<BlockMeta>, BackfillError<E>> {
-    let mut series: Vec<(Labels, Vec<(TimestampMs, f64)>)> = samples.into_iter().collect();
+    let mut series: Vec<(Labels, SeriesSamples)> = samples.into_iter().collect();
     series.sort_by(|a, b| a.0.cmp(&b.0));
     let (mut min_time, mut max_time) = (TimestampMs::MAX, TimestampMs::MIN);
     for (labels, samples) in &mut series {
-        samples.sort_by_key(|(t, _)| *t);
-        samples.dedup_by(|a, b| a.0 == b.0 && a.1.to_bits() == b.1.to_bits());
-        if let Some(pair) = samples.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            let (timestamp_ms, existing, new) = (pair[0].0, pair[0].1, pair[1].1);
-            let error = AppendError::Duplicate { timestamp_ms, existing, new };
-            return Err(BackfillError::Sample { labels: labels.clone(), error });
-        }
-        if let (Some((first, _)), Some((last, _))) = (samples.first(), samples.last()) {
-            min_time = min_time.min(*first);
-            max_time = max_time.max(*last);
+        samples.sort().map_err(|error| BackfillError::Sample { labels: labels.clone(), error })?;
+        if let Some((first, last)) = samples.range() {
+            min_time = min_time.min(first);
+            max_time = max_time.max(last);
         }
     }
     let mut source = SortedSamples { series: series.into_iter() };
@@ -180,15 +235,14 @@ fn write_block<E: std::error::Error>(
 /// Samples in memory, in order of labels and time.
 #[derive(Debug)]
 struct SortedSamples {
-    series: std::vec::IntoIter<(Labels, Vec<(TimestampMs, f64)>)>,
+    series: std::vec::IntoIter<(Labels, SeriesSamples)>,
 }
 
 impl SeriesSource for SortedSamples {
     fn next(&mut self, into: &mut SourceSeries) -> Result<bool, StorageError> {
         let Some((labels, samples)) = self.series.next() else { return Ok(false) };
         into.reset(labels);
-        let (timestamps, values): (Vec<TimestampMs>, Vec<f64>) = samples.into_iter().unzip();
-        into.push_floats(&timestamps, &values);
+        into.push_samples(samples.into_columns());
         Ok(true)
     }
 }

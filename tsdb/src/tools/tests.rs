@@ -3,8 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::cancel::Cancel;
+use model::histogram::{FloatHistogram, Span};
 use model::labels::Labels;
 use model::matcher::{MatchOp, Matcher};
+use model::storage::SampleValue;
 use model::time::ManualClock;
 
 use super::*;
@@ -25,7 +27,11 @@ fn compactor() -> Compactor {
 }
 
 fn sample(pairs: &[(&str, &str)], timestamp_ms: i64, value: f64) -> Sample {
-    Sample { labels: Labels::from_pairs(pairs.iter().copied()), timestamp_ms, value }
+    Sample {
+        labels: Labels::from_pairs(pairs.iter().copied()),
+        timestamp_ms,
+        value: SampleValue::Float(value),
+    }
 }
 
 /// What promtool was given when the expectations below were made.
@@ -39,7 +45,8 @@ fn samples() -> Vec<Sample> {
         ];
         for t in (0..9000).step_by(60) {
             let labels = Labels::from_pairs(labels.clone());
-            samples.push(Sample { labels, timestamp_ms: BEGIN_MS + t * 1000, value: f64::from(host % 2) });
+            let value = SampleValue::Float(f64::from(host % 2));
+            samples.push(Sample { labels, timestamp_ms: BEGIN_MS + t * 1000, value });
         }
     }
     samples
@@ -244,6 +251,41 @@ fn backfilling_holds_few_samples_and_writes_all() {
         assert!(metas.is_sorted_by(|a, b| a.max_time <= b.min_time));
         assert_eq!(metas.iter().map(|meta| meta.stats.num_samples).sum::<u64>(), samples.len() as u64);
         assert_eq!(passes == 1, samples_max == 2000, "{passes} passes for {samples_max}");
+    }
+}
+
+#[test]
+fn histograms_are_backfilled_beside_floats() {
+    let dir = tempfile::tempdir().unwrap();
+    let histogram = |count: f64| {
+        SampleValue::Histogram(Arc::new(FloatHistogram {
+            count,
+            sum: 5.0,
+            positive_spans: vec![Span { offset: 1, length: 1 }],
+            positive_buckets: vec![count],
+            ..FloatHistogram::default()
+        }))
+    };
+    let at = |t: i64, value: SampleValue| Sample {
+        labels: Labels::from_pairs([("__name__", "h")]),
+        timestamp_ms: BEGIN_MS + t,
+        value,
+    };
+    let input =
+        [at(3, histogram(2.5)), at(2, SampleValue::Float(1.0)), at(1, histogram(1.0)), at(1, histogram(1.0))];
+    assert_eq!(backfill(dir.path(), &input, two_hours()).unwrap()[0].stats.num_samples, 3);
+    let blocks = StoredBlocks::open(&fs(), dir.path()).unwrap();
+    let options =
+        DumpOptions { mint: i64::MIN, maxt: i64::MAX, selectors: Vec::new(), format: DumpFormat::Prometheus };
+    assert_eq!(
+        printed(|out| dump(&blocks, &options, &Cancel::new(), out, &|_, _| {})),
+        "{__name__=\"h\"} {count:1, sum:5, (1,2]:1} 1600000000001\n\
+         {__name__=\"h\"} 1 1600000000002\n\
+         {__name__=\"h\"} {count:2.5, sum:5, (1,2]:2.5} 1600000000003\n"
+    );
+    for clash in [histogram(2.0), SampleValue::Float(1.0)] {
+        let error = backfill(dir.path(), &[at(1, histogram(1.0)), at(1, clash)], two_hours()).unwrap_err();
+        assert!(error.to_string().contains("duplicate sample for timestamp 1600000000001"), "{error}");
     }
 }
 

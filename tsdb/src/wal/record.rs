@@ -334,19 +334,24 @@ fn run_kind(value: f64) -> u8 {
 }
 
 fn put_values(out: &mut Vec<u8>, values: &[f64]) {
-    let mut rest = values;
-    while let Some(first) = rest.first() {
-        let kind = run_kind(*first);
-        let len = rest.iter().take(RUN_LEN_MAX).take_while(|value| run_kind(**value) == kind).count();
-        let (run, after) = rest.split_at(len);
-        out.push(kind << RUN_LEN_BITS | (len - 1) as u8);
+    let Some(first) = values.first() else { return };
+    let (mut kind, mut len, mut control) = (run_kind(*first), 0, out.len());
+    out.push(0);
+    for value in values {
+        let next = run_kind(*value);
+        if next != kind || len == RUN_LEN_MAX {
+            out[control] = kind << RUN_LEN_BITS | (len - 1) as u8;
+            (kind, len, control) = (next, 0, out.len());
+            out.push(0);
+        }
+        len += 1;
         match kind {
             RUN_ZEROS => {}
-            RUN_INTEGERS => run.iter().for_each(|value| put_varint(out, *value as i64)),
-            _ => run.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_be_bytes())),
+            RUN_INTEGERS => put_varint(out, *value as i64),
+            _ => out.extend_from_slice(&value.to_bits().to_be_bytes()),
         }
-        rest = after;
     }
+    out[control] = kind << RUN_LEN_BITS | (len - 1) as u8;
 }
 
 /// Reads the body of a section of float samples, replacing what the columns held.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use client::HttpClientConfig;
+use client::aws::SigV4Config;
 use model::duration::PromDuration;
 use model::labels::Labels;
 use model::relabel;
@@ -41,6 +42,8 @@ pub struct EndpointConfig {
     pub metadata: MetadataConfig,
     /// Credentials, TLS, proxies.
     pub http_client: HttpClientConfig,
+    /// Signs requests for Amazon.
+    pub sigv4: Option<SigV4Config>,
 }
 
 /// `queue_config`.

@@ -1,9 +1,11 @@
 //! One request, and what its answer means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::Client;
+use client::aws::SigV4;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -37,7 +39,8 @@ pub(super) enum Posted {
 /// Posts requests to an endpoint.
 #[derive(Debug)]
 pub(super) struct Poster {
-    client: Client,
+    client: Arc<Client>,
+    signing: Option<SigV4>,
     url: String,
     timeout: Duration,
     headers: HeaderMap,
@@ -57,7 +60,8 @@ impl Poster {
             metrics: None,
             round_robin_dns: config.round_robin_dns,
         };
-        let client = Client::new(&config.http_client, options).map_err(|error| error.to_string())?;
+        let client = Arc::new(Client::new(&config.http_client, options).map_err(|error| error.to_string())?);
+        let signing = config.sigv4.clone().map(|config| SigV4::new(config, &client));
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
@@ -72,6 +76,7 @@ impl Poster {
         headers.insert(VERSION, HeaderValue::from_static(version));
         Ok(Poster {
             client,
+            signing,
             url: config.url.clone(),
             timeout: config.remote_timeout.0,
             headers,
@@ -98,7 +103,14 @@ impl Poster {
         }
     }
 
-    async fn exchange(&self, request: Request<Bytes>, clock: &dyn Clock) -> Posted {
+    async fn exchange(&self, mut request: Request<Bytes>, clock: &dyn Clock) -> Posted {
+        if let Some(signing) = &self.signing {
+            // Credentials may come later, like anything that a request needs.
+            request = match signing.sign(request).await {
+                Ok(signed) => signed,
+                Err(error) => return Posted::Later(format!("Post {:?}: {error}", self.url), None),
+            };
+        }
         let response = match self.client.send(request).await {
             Ok(response) => response,
             Err(error) => return Posted::Later(format!("Post {:?}: {error}", self.url), None),

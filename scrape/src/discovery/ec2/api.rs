@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::Client;
+use client::aws::AwsAccount;
 use http::{Request, StatusCode, header};
-use reqsign_core::hash::hex_sha256;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use url::form_urlencoded::Serializer;
 
-use super::account::Account;
 use super::config::Ec2SdConfig;
 use crate::discovery::ask::{Answer, ask};
 
@@ -41,7 +40,7 @@ impl From<String> for ApiError {
 /// Asks EC2 in an account's name.
 pub(super) struct Api<'a> {
     pub(super) client: &'a Client,
-    pub(super) account: &'a Account,
+    pub(super) account: &'a AwsAccount,
     pub(super) config: &'a Ec2SdConfig,
 }
 
@@ -106,13 +105,9 @@ impl Api<'_> {
         let body = form(action, parameters);
         let request = Request::post(self.url())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8")
-            .header("x-amz-content-sha256", hex_sha256(body.as_bytes()))
             .body(Bytes::from(body))
             .map_err(|error| ApiError::Other(error.to_string()))?;
-        let (mut parts, body) = request.into_parts();
-        let signed = self.account.signer.sign(&mut parts, None).await;
-        signed.map_err(|error| ApiError::Credentials(format!("failed to sign the request: {error}")))?;
-        Ok(Request::from_parts(parts, body))
+        self.account.sign(request).await.map_err(ApiError::Credentials)
     }
 
     fn url(&self) -> String {

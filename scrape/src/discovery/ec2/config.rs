@@ -1,6 +1,7 @@
 //! `ec2_sd_configs`.
 
 use client::HttpClientConfig;
+use client::aws::AwsConfig;
 use client::config::Secret;
 use model::duration::PromDuration;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -40,6 +41,20 @@ pub struct Ec2SdConfig {
     /// How to ask.
     #[serde(flatten)]
     pub http_client: HttpClientConfig,
+}
+
+impl Ec2SdConfig {
+    /// Whose account it is.
+    pub(super) fn account(&self) -> AwsConfig {
+        AwsConfig {
+            region: self.region.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+        }
+    }
 }
 
 /// Values of which one has to match.

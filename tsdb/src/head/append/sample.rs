@@ -15,14 +15,17 @@ pub(super) struct Op {
 }
 
 impl Op {
+    #[inline]
     pub(super) fn new(id: u32, item: usize) -> Self {
         Op { key: (shard_of(id) as u64) << 32 | u64::from(id), item: item as u32 }
     }
 
+    #[inline]
     pub(super) fn id(self) -> u32 {
         self.key as u32
     }
 
+    #[inline]
     pub(super) fn shard(self) -> usize {
         (self.key >> 32) as usize
     }

@@ -1,4 +1,4 @@
-//! Who asks Amazon, and where: the region, and credentials to sign requests with.
+//! Amazon's accounts: the region, and credentials to sign requests with (Signature Version 4).
 //!
 //! The credentials are those of the configuration, or what `reqsign` finds as Amazon's own tools do: in the
 //! environment, the shared files, a web identity, a container's or a machine's metadata. A role is taken on with them.
@@ -7,18 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Client;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Limited};
 use ini::Ini;
 use reqsign_aws_v4::{
     AssumeRoleCredentialProvider, Credential, DefaultCredentialProvider, RequestSigner,
     StaticCredentialProvider,
 };
+use reqsign_core::hash::hex_sha256;
 use reqsign_core::{Context, Error, FileRead, HttpSend, OsEnv, Signer};
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::config::Ec2SdConfig;
-use crate::discovery::ask::ask;
+use crate::Client;
+use crate::config::Secret;
+
+/// The service whose requests are signed where a configuration says no other: Amazon's Prometheus.
+const PROMETHEUS_SERVICE: &str = "aps";
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+/// The longest answer to a question about credentials, in bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// How long an answer to a question about credentials may take. Machines outside of Amazon's network get none from
 /// the metadata service.
@@ -27,29 +35,142 @@ const METADATA_ENDPOINT: &str = "http://169.254.169.254";
 /// How long a token for the metadata service is to be valid: it is used for one question.
 const METADATA_TOKEN_SECONDS: &str = "60";
 
-/// A region, and how requests to a service there are signed.
-pub(super) struct Account {
-    pub(super) region: String,
-    pub(super) signer: Signer<Credential>,
+/// Whose account it is. What is empty is looked for where Amazon's own tools look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AwsConfig {
+    /// The region.
+    pub region: String,
+    /// Who asks, together with `secret_key`.
+    pub access_key: String,
+    /// See above.
+    pub secret_key: Secret,
+    /// Whose section of the shared files counts.
+    pub profile: String,
+    /// A role to take on.
+    pub role_arn: String,
+    /// What the role's owner wants to hear.
+    pub external_id: String,
 }
 
-/// The program's surroundings: files, environment, network.
-pub(super) fn surroundings(client: &Arc<Client>) -> Context {
-    Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Http(Arc::clone(client)))
+/// The section `sigv4` of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the fields are those of AwsConfig")]
+pub struct SigV4Config {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub access_key: String,
+    #[serde(skip_serializing_if = "Secret::is_empty")]
+    pub secret_key: Secret,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub profile: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub role_arn: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub external_id: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub use_fips_sts_endpoint: bool,
 }
 
-impl Account {
-    /// Finds out the region; credentials are looked for when the first request is signed.
-    pub(super) async fn find(config: &Ec2SdConfig, context: &Context) -> Result<Self, String> {
-        let region = region(config, context).await;
-        let region = region.map_err(|error| format!("could not determine AWS region: {error}"))?;
-        let signer = signer(config, context, &region);
-        Ok(Account { region, signer })
+impl SigV4Config {
+    /// # Errors
+    ///
+    /// Half of the credentials, in the reference's words.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        if self.access_key.is_empty() != self.secret_key.is_empty() {
+            return Err(
+                "must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the \
+                        SigV4 config",
+            );
+        }
+        Ok(())
+    }
+
+    fn account(&self) -> AwsConfig {
+        AwsConfig {
+            region: self.region.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            profile: self.profile.clone(),
+            role_arn: self.role_arn.clone(),
+            external_id: self.external_id.clone(),
+        }
     }
 }
 
-fn signer(config: &Ec2SdConfig, context: &Context, region: &str) -> Signer<Credential> {
-    let ec2 = RequestSigner::new("ec2", region);
+/// Signs requests as a section `sigv4` says.
+#[derive(Debug)]
+pub struct SigV4 {
+    config: SigV4Config,
+    surroundings: Context,
+    /// Found when the first request is signed.
+    account: tokio::sync::OnceCell<AwsAccount>,
+}
+
+impl SigV4 {
+    /// Questions about credentials go through `client`.
+    pub fn new(config: SigV4Config, client: &Arc<Client>) -> Self {
+        SigV4 { config, surroundings: surroundings(client), account: tokio::sync::OnceCell::new() }
+    }
+
+    /// Signs a request; its headers mustn't change after that.
+    ///
+    /// # Errors
+    ///
+    /// There are no credentials or no region, in a sentence.
+    pub async fn sign(&self, request: Request<Bytes>) -> Result<Request<Bytes>, String> {
+        let find = async || {
+            let config = self.config.account();
+            AwsAccount::find(&config, PROMETHEUS_SERVICE, &self.surroundings).await
+        };
+        self.account.get_or_try_init(find).await?.sign(request).await
+    }
+}
+
+/// A region, and how requests to a service there are signed.
+#[derive(Debug)]
+pub struct AwsAccount {
+    /// The region.
+    pub region: String,
+    signer: Signer<Credential>,
+}
+
+/// The program's surroundings: files, environment, network.
+pub fn surroundings(client: &Arc<Client>) -> Context {
+    Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Http(Arc::clone(client)))
+}
+
+impl AwsAccount {
+    /// Finds out the region; credentials are looked for when the first request is signed.
+    ///
+    /// # Errors
+    ///
+    /// Nobody knows the region, in a sentence.
+    pub async fn find(config: &AwsConfig, service: &str, context: &Context) -> Result<Self, String> {
+        let region = region(config, context).await;
+        let region = region.map_err(|error| format!("could not determine AWS region: {error}"))?;
+        let signer = signer(config, service, context, &region);
+        Ok(AwsAccount { region, signer })
+    }
+
+    /// Signs a request; its headers mustn't change after that.
+    ///
+    /// # Errors
+    ///
+    /// There are no credentials, in a sentence.
+    pub async fn sign(&self, request: Request<Bytes>) -> Result<Request<Bytes>, String> {
+        let (mut parts, body) = request.into_parts();
+        let hash = HeaderValue::from_str(&hex_sha256(&body)).map_err(|error| error.to_string())?;
+        parts.headers.insert(CONTENT_SHA256, hash);
+        let signed = self.signer.sign(&mut parts, None).await;
+        signed.map_err(|error| format!("failed to sign the request: {error}"))?;
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+fn signer(config: &AwsConfig, service: &str, context: &Context, region: &str) -> Signer<Credential> {
+    let requests = RequestSigner::new(service, region);
     let sts = RequestSigner::new("sts", region);
     let signer = if !config.access_key.is_empty() && !config.secret_key.is_empty() {
         let credentials = StaticCredentialProvider::new(&config.access_key, config.secret_key.expose());
@@ -64,7 +185,7 @@ fn signer(config: &Ec2SdConfig, context: &Context, region: &str) -> Signer<Crede
         Signer::new(context.clone(), credentials.build(), sts)
     };
     if config.role_arn.is_empty() {
-        return signer.with_request_signer(ec2);
+        return signer.with_request_signer(requests);
     }
     let mut role = AssumeRoleCredentialProvider::new(config.role_arn.clone(), signer)
         .with_region(region.to_owned())
@@ -72,10 +193,10 @@ fn signer(config: &Ec2SdConfig, context: &Context, region: &str) -> Signer<Crede
     if !config.external_id.is_empty() {
         role = role.with_external_id(config.external_id.clone());
     }
-    Signer::new(context.clone(), role, ec2)
+    Signer::new(context.clone(), role, requests)
 }
 
-async fn region(config: &Ec2SdConfig, context: &Context) -> Result<String, String> {
+async fn region(config: &AwsConfig, context: &Context) -> Result<String, String> {
     if !config.region.is_empty() {
         return Ok(config.region.clone());
     }
@@ -90,7 +211,7 @@ async fn region(config: &Ec2SdConfig, context: &Context) -> Result<String, Strin
 }
 
 /// The region that the profile's section of the shared configuration file names.
-async fn region_of_profile(config: &Ec2SdConfig, context: &Context) -> Option<String> {
+async fn region_of_profile(config: &AwsConfig, context: &Context) -> Option<String> {
     let path = context.env_var("AWS_CONFIG_FILE").unwrap_or_else(|| "~/.aws/config".to_owned());
     let path = context.expand_home_dir(&path)?;
     let text = context.file_read_as_string(&path).await.ok()?;
@@ -136,13 +257,15 @@ struct Http(Arc<Client>);
 impl HttpSend for Http {
     async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
         let answer = timeout(ANSWER_TIMEOUT, ask(&self.0, request)).await;
-        let answer = answer.map_err(|_| "context deadline exceeded".to_owned()).flatten();
-        let answer = answer.map_err(Error::unexpected)?;
-        let mut response = Response::new(answer.body);
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
-        Ok(response)
+        answer.map_err(|_| "context deadline exceeded".to_owned()).flatten().map_err(Error::unexpected)
     }
+}
+
+async fn ask(client: &Client, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
+    let response = client.send(request).await.map_err(|error| error.to_string())?;
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+    Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
 /// Reads files.
@@ -207,12 +330,13 @@ mod tests {
 
     /// The region, and the key that a request is signed with.
     async fn account(yaml: &str, home: &Path, envs: &[(&str, &str)]) -> (String, String) {
-        let config: Ec2SdConfig = serde_saphyr::from_str(yaml).unwrap();
-        let account = Account::find(&config, &context(home, envs)).await.unwrap();
-        let request = Request::post("https://ec2.example/").body(()).unwrap();
-        let (mut parts, ()) = request.into_parts();
-        account.signer.sign(&mut parts, None).await.unwrap();
-        let authorization = parts.headers["authorization"].to_str().unwrap();
+        let config: SigV4Config = serde_saphyr::from_str(yaml).unwrap();
+        let account = AwsAccount::find(&config.account(), "ec2", &context(home, envs)).await.unwrap();
+        let request = Request::post("https://ec2.example/").body(Bytes::from("body")).unwrap();
+        let signed = account.sign(request).await.unwrap();
+        let hash = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5";
+        assert_eq!(signed.headers()["x-amz-content-sha256"], hash);
+        let authorization = signed.headers()["authorization"].to_str().unwrap();
         let key = authorization.split("Credential=").nth(1).unwrap().split('/').next().unwrap();
         (account.region, key.to_owned())
     }
@@ -247,5 +371,12 @@ mod tests {
             let found = account(yaml, home.path(), env).await;
             assert_eq!((found.0.as_str(), found.1.as_str()), (region, key), "{yaml}");
         }
+    }
+
+    #[test]
+    fn half_of_the_credentials_are_refused() {
+        let config: SigV4Config = serde_saphyr::from_str("{region: r, access_key: KEY}").unwrap();
+        assert!(config.validate().is_err());
+        assert!(SigV4Config::default().validate().is_ok());
     }
 }
