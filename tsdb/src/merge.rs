@@ -111,17 +111,11 @@ impl SeriesSet for MergedSeries {
         maxt: TimestampMs,
         out: &mut SampleColumns,
     ) -> Result<(), StorageError> {
-        let parts = &self.series[series].1;
-        if let [part] = parts.as_slice() {
-            return self.sets[part.set as usize].read(part.series as usize, mint, maxt, out);
+        for part in &self.series[series].1 {
+            let (floats, histograms) = (out.timestamps.len(), out.histogram_timestamps.len());
+            self.sets[part.set as usize].read(part.series as usize, mint, maxt, out)?;
+            settle(out, floats, histograms);
         }
-        let mut merged = SampleColumns::default();
-        for part in parts {
-            let mut columns = SampleColumns::default();
-            self.sets[part.set as usize].read(part.series as usize, mint, maxt, &mut columns)?;
-            add_columns(&mut merged, columns);
-        }
-        append_columns(out, merged);
         Ok(())
     }
 
@@ -237,14 +231,30 @@ pub(crate) fn add_columns(to: &mut SampleColumns, mut from: SampleColumns) {
     }
 }
 
-/// Appends samples that are all after those that are there.
-fn append_columns(to: &mut SampleColumns, mut from: SampleColumns) {
-    if to.is_empty() {
-        std::mem::swap(to, &mut from);
+/// Brings samples that were appended behind so many floats and histograms into their places. Parts of a series
+/// nearly always follow each other, and then they are there already.
+fn settle(columns: &mut SampleColumns, floats: usize, histograms: usize) {
+    let (old_floats, new_floats) = columns.timestamps.split_at(floats);
+    let (old_histograms, new_histograms) = columns.histogram_timestamps.split_at(histograms);
+    let newest_before = old_floats.last().max(old_histograms.last());
+    let oldest_added = [new_floats.first(), new_histograms.first()].into_iter().flatten().min();
+    if oldest_added.is_none_or(|oldest| newest_before.is_none_or(|newest| newest < oldest)) {
         return;
     }
-    float_lane(to).add(float_lane(&mut from));
-    histogram_lane(to).add(histogram_lane(&mut from));
+    let added = SampleColumns {
+        timestamps: columns.timestamps.split_off(floats),
+        values: columns.values.split_off(floats),
+        histogram_timestamps: columns.histogram_timestamps.split_off(histograms),
+        histograms: columns.histograms.split_off(histograms),
+        start_timestamps: split_off_known(&mut columns.start_timestamps, floats),
+        histogram_start_timestamps: split_off_known(&mut columns.histogram_start_timestamps, histograms),
+    };
+    add_columns(columns, added);
+}
+
+/// Splits a column that may be empty because nothing in it is known.
+fn split_off_known(column: &mut Vec<TimestampMs>, at: usize) -> Vec<TimestampMs> {
+    if column.is_empty() { Vec::new() } else { column.split_off(at) }
 }
 
 /// Keeps the elements whose place says so. An empty list stays empty.
@@ -318,20 +328,33 @@ mod tests {
                 proptest::collection::btree_map(0i64..60, 0.0f64..9.0, 0..20),
                 proptest::collection::btree_map(0i64..60, 0.0f64..9.0, 0..6),
             ), 1..4),
+            apart_ms in prop_oneof![Just(0), Just(50), Just(100)],
         ) {
-            let mut merged = SampleColumns::default();
+            let (mut merged, mut settled) = (SampleColumns::default(), SampleColumns::default());
             let (mut floats, mut histograms) = (BTreeMap::new(), BTreeMap::new());
-            for (f, h) in &parts {
-                add_columns(&mut merged, columns(f, h));
-                for (time, value) in f {
+            for ((f, h), nth) in parts.iter().zip(0..) {
+                let later = |part: &BTreeMap<i64, f64>| {
+                    part.iter().map(|(time, value)| (time + nth * apart_ms, *value)).collect()
+                };
+                let (mut f, h): (BTreeMap<_, _>, BTreeMap<_, _>) = (later(f), later(h));
+                f.retain(|time, _| !h.contains_key(time));
+                let (mut part, places) = (columns(&f, &h), (settled.timestamps.len(), settled.histograms.len()));
+                add_columns(&mut merged, part.clone());
+                settled.timestamps.append(&mut part.timestamps);
+                settled.values.append(&mut part.values);
+                settled.histogram_timestamps.append(&mut part.histogram_timestamps);
+                settled.histograms.append(&mut part.histograms);
+                settle(&mut settled, places.0, places.1);
+                for (time, value) in &f {
                     floats.entry(*time).or_insert(*value);
                 }
-                for (time, value) in h {
+                for (time, value) in &h {
                     histograms.entry(*time).or_insert(*value);
                 }
                 floats.retain(|time, _| !histograms.contains_key(time));
             }
-            prop_assert_eq!(merged, columns(&floats, &histograms));
+            prop_assert_eq!(&merged, &columns(&floats, &histograms));
+            prop_assert_eq!(settled, merged);
         }
     }
 }
