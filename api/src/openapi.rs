@@ -255,6 +255,7 @@ static DOCS: &[Doc] = &[
     },
     doc("/api/v1/read", "Remote read", &[], ""),
     doc("/api/v1/write", "Remote write", &[], ""),
+    doc("/api/v1/otlp/v1/metrics", "Metrics in OpenTelemetry's protocol", &[], ""),
     doc("/api/v1/admin/tsdb/delete_series", "Delete samples", &[MATCH_REQUIRED, START, END], ""),
     doc("/api/v1/admin/tsdb/clean_tombstones", "Rewrite blocks without deleted samples", &[], ""),
     doc(
