@@ -86,10 +86,10 @@ fn the_rule_files_of_tutorials_are_taken_as_by_prometheus() {
 fn alerts_as_people_write_them_fire_on_data_made_for_them() {
     let home = Home::new("");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/rules");
-    for name in ["model_serving.yml", "model_serving_test.yml", "unknown_function.yml"] {
-        std::fs::copy(folder.join(name), home.path().join(name)).unwrap();
+    for file in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), home.path().join(file.file_name())).unwrap();
     }
-    let test = ["test", "rules", "model_serving_test.yml"];
+    let test = ["test", "rules", "model_serving_test.yml", "label_clashes_test.yml"];
     let output = home.run(&test);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
