@@ -88,9 +88,12 @@ fn prometheus_federates_from_here() {
     let other = Home::new(&federation(source.address(), ""));
     let port = free_port();
     let mut command = Command::new("prometheus");
-    command
-        .current_dir(other.path())
-        .args(["--config.file=prometheus.yml", &format!("--web.listen-address=127.0.0.1:{port}")]);
+    // Debian's package has a default path outside of the working directory.
+    command.current_dir(other.path()).args([
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=peer",
+        &format!("--web.listen-address=127.0.0.1:{port}"),
+    ]);
     let Some(_prometheus) = Program::start(&mut command) else {
         eprintln!("left out: prometheus isn't installed");
         return;
